@@ -282,6 +282,8 @@ class Trainable(Generic[ConfigT]):
     # trained by one worker.
     batch_norms: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"
+    # True: its `fit` is given masks by class too, where the data have several (`ImageSet.class_masks`).
+    reads_classes: bool = False
     trained_here: bool = True  # False: by somebody's own loop, whose predictions are scored
 
 

@@ -125,6 +125,58 @@ def test_every_method_gets_the_union_of_classes_and_the_evaluation_each_of_them(
     np.testing.assert_array_equal(evaluation.test.masks["c.png"], np.minimum(index_mask(1, 3), 2))
 
 
+def test_a_method_that_asks_is_told_the_class_of_each_pixel_that_it_may_see(tmp_path: Path) -> None:
+    manifest = open_table(make_table(tmp_path / "root", MASKS), tmp_path / "cache")
+    samples = tuple(row.sample for row in manifest.rows)
+    split = Split(train=samples, validation=samples, test=(), masks=("c.png",))
+    data = load_training(manifest, split, Supervision(kind="mixed", masks=1), IMAGES, by_class=True)
+    assert data.validation is not None
+    assert data.train.class_masks is not None
+    assert data.validation.class_masks is not None
+    assert data.train.class_masks.names == ("scratch", "hole", "stain")
+    assert list(data.train.class_masks.masks) == ["c.png"]
+    np.testing.assert_array_equal(data.train.class_masks.masks["c.png"], index_mask(1, 3))
+    assert not data.validation.class_masks.masks
+    assert data.train.without_masks([0]).class_masks is None
+
+
+@pytest.mark.parametrize("others", ["leave_out", "ignore"])
+def test_a_mask_that_may_not_teach_tells_no_class_either(others: str, tmp_path: Path) -> None:
+    settings = {"classes": ["scratch", "hole"], "others": others}
+    manifest = open_table(make_table(tmp_path / "root", MASKS), tmp_path / "cache", **settings)
+    samples = tuple(row.sample for row in manifest.rows)
+    split = Split(train=samples, validation=(), test=(), masks=samples)
+    train = load_training(manifest, split, FULL, IMAGES, by_class=True).train
+    assert train.class_masks is not None
+    assert {*train.class_masks.masks} == {*train.masks}
+    assert ("c.png" in train.masks) == (others == "leave_out")
+
+
+@pytest.mark.parametrize(
+    ("classes", "numbers"),
+    [
+        (["scratch", "hole"], {"a.png": 2, "b.png": 1}),
+        (["scratch", "scratch"], None),  # one class tells nothing apart
+    ],
+)
+def test_masks_without_indices_show_the_class_of_their_image(
+    classes: list[str], numbers: dict[str, int] | None, tmp_path: Path
+) -> None:
+    lines = ["image,label,mask,defect_class"]
+    for name, defect in zip("ab", classes, strict=True):
+        write(tmp_path / f"{name}.png", noise(0, 12, 16))
+        write(tmp_path / f"{name}_m.png", (index_mask(1) > 0).astype(np.uint8) * 255)
+        lines.append(f"{name}.png,1,{name}_m.png,{defect}")
+    (tmp_path / "parts.csv").write_text("\n".join(lines), encoding="utf-8")
+    spec = {"reader": "table", "path": "parts.csv", "splits": "per_seed"}
+    manifest = open_manifest(DataSpec.model_validate(spec), tmp_path, tmp_path / "cache")
+    samples = tuple(row.sample for row in manifest.rows)
+    split = Split(train=samples, validation=(), test=(), masks=samples)
+    known = load_training(manifest, split, FULL, IMAGES, by_class=True).train.class_masks
+    assert (known and {name: int(mask.max()) for name, mask in known.masks.items()}) == numbers
+    assert known is None or known.names == ("hole", "scratch")
+
+
 def test_where_others_are_ignored_their_images_teach_by_label_alone(tmp_path: Path) -> None:
     training, evaluation = loaded(tmp_path, classes=["scratch"], others="ignore")
     assert list(training.masks) == ["a.png"]

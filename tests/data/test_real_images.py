@@ -16,8 +16,10 @@ from tests.data.test_near_copies import COPIES
 from trainables.data import (
     DataSpec,
     Manifest,
+    Split,
     Supervision,
     check_data,
+    load_training,
     make_split,
     open_images,
     open_manifest,
@@ -52,6 +54,16 @@ def test_kolektorsdd_has_399_images_of_50_items_52_defective(ksdd: Manifest) -> 
     assert (len(ksdd.rows), sum(row.label for row in ksdd.rows)) == (399, 52)
     assert Counter(Counter(row.group for row in ksdd.rows).values()) == {8: 49, 7: 1}
     assert ksdd.folds == (0, 1, 2)
+
+
+def test_masks_of_mtd_tell_its_five_classes_apart(mtd: Manifest) -> None:
+    ids = tuple(row.sample for row in mtd.rows if row.label)
+    split = Split(train=ids, validation=(), test=(), masks=ids)
+    known = load_training(mtd, split, FULL, {}, by_class=True).train.class_masks
+    assert known is not None
+    assert known.names == ("blowhole", "break", "crack", "fray", "uneven")
+    shown = Counter(tuple(np.unique(mask[mask > 0])) for mask in known.masks.values() if mask.any())
+    assert {*shown} == {(1,), (2,), (3,), (4,), (5,)}
 
 
 @pytest.mark.parametrize(("fold", "images", "defective"), [(0, 135, 18), (1, 136, 18), (2, 128, 16)])

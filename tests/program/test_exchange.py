@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.samples import ClassMasks, ImageSet, TrainingData
 from trainables.data.spec import Supervision
 from trainables.errors import InputError
 from trainables.program.exchange import LogReader, read_answers, write_data
@@ -81,6 +82,51 @@ def test_masks_are_0_and_255_at_the_images_size_and_a_thin_defect_stays(tmp_path
     assert kept is not None
     assert kept[1].all()
     assert not kept[2:].any()
+
+
+def classes_of(tmp_path: Path, numbers: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The classes that are written of the image `d`, whose mask is ``mask``."""
+    data = data_of({"d": mask}, "full")
+    known = ClassMasks(("hole", "scratch"), {"d": numbers})
+    write_data(
+        tmp_path / "data", replace(data, train=replace(data.train, class_masks=known)), leave_out=False
+    )
+    picture = cv2.imread(str(tmp_path / "data/train/classes/d.png"), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
+
+
+def test_a_pixel_has_the_number_of_the_class_that_has_most_of_it(tmp_path: Path) -> None:
+    numbers = np.zeros((16, 16), np.uint8)
+    numbers[:6], numbers[6:8, :8], numbers[6:8, 8:] = 1, 2, 1
+    written = classes_of(tmp_path, numbers, np.minimum(numbers, 1))
+    assert (written[:3] == 1).all()
+    assert (written[3, :4] == 2).all()
+    assert (written[3, 4:] == 1).all()
+    assert not written[4:].any()
+    assert (tmp_path / "data/classes.txt").read_text() == "hole\nscratch\n"
+    # A normal image has an empty one; an image whose mask is withheld has none.
+    empty = cv2.imread(str(tmp_path / "data/train/classes/n.png"), cv2.IMREAD_UNCHANGED)
+    assert empty is not None
+    assert not empty.any()
+    assert not (tmp_path / "data/train/classes/a").exists()
+
+
+def test_classes_cover_the_whole_mask_where_it_is_drawn_coarsely(tmp_path: Path) -> None:
+    numbers, box = np.zeros((16, 16), np.uint8), np.zeros((16, 16), np.uint8)
+    numbers[:8, :4], numbers[4:8, 4:], box[:8] = 1, 2, 1
+    written = classes_of(tmp_path, numbers, box)
+    assert (written[:4] > 0).all()
+    assert not written[4:].any()
+    assert written[0, 0] == 1
+    assert written[0, 7] == 2
+
+
+def test_weak_labels_come_with_no_classes_at_all(tmp_path: Path) -> None:
+    data = data_of({}, "weak")
+    known = replace(data.train, class_masks=ClassMasks(("hole", "scratch"), {}))
+    write_data(tmp_path / "data", replace(data, train=known), leave_out=False)
+    assert not list((tmp_path / "data").rglob("classes*"))
 
 
 def answer(folder: Path, scores: str = "id,score\nx,0.5\n", **maps: object) -> Path:

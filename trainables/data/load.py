@@ -23,7 +23,7 @@ from trainables.data.files.sources import decode_mask, read_bytes
 from trainables.data.inspect.findings import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.masks import coarsen
-from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
+from trainables.data.samples import ClassMasks, EvaluationData, ImageSet, ImageSource, TrainingData
 from trainables.data.spec import MaskDetail, Supervision, Tiles
 from trainables.data.splits import Split
 from trainables.data.tiles import TileShape, tile_id
@@ -31,16 +31,20 @@ from trainables.errors import InputError
 
 __all__ = ["load_evaluation", "load_training", "load_truth"]
 
+_MOST_CLASSES = 255  # a pixel's class is a byte, and 0 is background
+
 
 def load_training(
-    manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource
+    manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource, *, by_class: bool = False
 ) -> TrainingData:
     """Training and validation. Masks: those of ``split.masks``, and validation's under full supervision.
+
+    With ``by_class`` the same masks come with the numbers of their classes too, where the data have several.
 
     Raises:
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
     """
-    parts = _Parts(manifest, split, images)
+    parts = _Parts(manifest, split, images, _class_names(manifest) if by_class else ())
     make = parts.whole if split.tiles is None else parts.cut
     train = make(split.train, split.masks if supervision.reads_masks else (), split.mask_detail)
     validation = None
@@ -67,7 +71,7 @@ def load_evaluation(
         return EvaluationData(validation, test, calibration)
 
     # Only the evaluation sees which class a pixel belongs to, and which pixels count for neither.
-    masks = parts.held(_Masks(manifest, split.test, "fine", by_class=True))
+    masks = parts.held(_Masks(manifest, split.test, "fine", by_class=manifest.classes))
     ignored = parts.held(_Masks(manifest, split.test, "fine", manifest.ignored)) if manifest.ignored else {}
     return EvaluationData(
         validation, replace(test, masks=masks, mask_classes=manifest.classes, ignored=ignored), calibration
@@ -88,6 +92,14 @@ def _validation_masks(split: Split, supervision: Supervision) -> tuple[str, ...]
     return split.validation if supervision.kind == "full" else ()
 
 
+def _class_names(manifest: Manifest) -> tuple[str, ...]:
+    """The classes that masks tell apart: those of class indices, else those of images that have a mask."""
+    if manifest.indices is not None:
+        return manifest.classes
+    named = {row.defect_class for row in manifest.rows if row.mask is not None}
+    return tuple(sorted(name for name in named if name is not None))
+
+
 @dataclass(frozen=True)
 class _Parts:
     """Makes sets of the images of a manifest."""
@@ -95,6 +107,7 @@ class _Parts:
     manifest: Manifest
     split: Split
     images: ImageSource
+    class_names: tuple[str, ...] = ()  # that masks are asked to tell apart
 
     def whole(
         self, samples: tuple[str, ...], allowed: Iterable[str], detail: MaskDetail = "fine"
@@ -107,11 +120,13 @@ class _Parts:
         if self.split.tiles is not None and rows:
             shape = self._shape(self.split.tiles, rows[0])
             images = _Joined(self.images, {row.sample: row for row in rows}, shape)
+        masks = self.held(_Masks(self.manifest, allowed, detail))
         return ImageSet(
             ids=samples,
             labels=np.array([row.label for row in rows], dtype=np.bool_),
             images=images,
-            masks=self.held(_Masks(self.manifest, allowed, detail)),
+            masks=masks,
+            class_masks=self.by_class(masks, detail),
             items=tuple(row.group for row in rows),
             classes=tuple(row.defect_class for row in rows),
             sizes=np.array([(row.height, row.width) for row in rows], dtype=np.int64).reshape(-1, 2),
@@ -122,29 +137,42 @@ class _Parts:
         """Masks in memory; those of images in tiles are read when they are asked for."""
         return dict(masks.items()) if self.split.tiles is None else masks
 
+    def by_class(self, masks: Iterable[str], detail: MaskDetail) -> ClassMasks | None:
+        """Masks that may be read, by class; that of an image of unknown class is left out."""
+        if not 2 <= len(self.class_names) <= _MOST_CLASSES:
+            return None
+        numbered = _Masks(self.manifest, masks, detail, by_class=self.class_names)
+        return ClassMasks(self.class_names, self.held(numbered))
+
     def cut(self, samples: tuple[str, ...], allowed: Iterable[str], detail: MaskDetail = "fine") -> ImageSet:
         """The tiles of images, each with a label of its own."""
         tiles, known = self.split.tiles, _Masks(self.manifest, allowed, detail)
         assert tiles is not None, "asked where images are cut"
+        by_class = self.by_class(known, detail)
         ids: list[str] = []
         rows: list[ImageRow] = []
         masks: dict[str, NDArray[np.uint8]] = {}
+        numbered: dict[str, NDArray[np.uint8]] = {}
         for row in (self.manifest.by_sample[sample] for sample in samples):
             mask = known.get(row.sample)
             # Of such an image nobody knows which of its tiles are defective.
             if row.label and mask is None:
                 continue
+            classes = None if by_class is None else by_class.masks.get(row.sample)
             shape = self._shape(tiles, row)
             for place in shape.places(shape.scaled(row.height, row.width)):
                 ids.append(tile_id(row.sample, place.row, place.column))
                 rows.append(row)
                 if mask is not None and (part := shape.mask_of(place, mask)).any():
                     masks[ids[-1]] = _frozen(part.copy())  # a view would keep the whole mask
+                    if classes is not None:
+                        numbered[ids[-1]] = _frozen(shape.mask_of(place, classes).copy())
         return ImageSet(
             ids=tuple(ids),
             labels=np.array([sample in masks for sample in ids], dtype=np.bool_),
             images=_Images(self.images, ids),
             masks=masks,
+            class_masks=None if by_class is None else by_class._replace(masks=numbered),
             items=tuple(row.group for row in rows),
             classes=tuple(row.defect_class if i in masks else None for i, row in zip(ids, rows, strict=True)),
         )
@@ -193,7 +221,8 @@ class _Masks(Mapping[str, NDArray[np.uint8]]):
         detail: How finely they are drawn.
         values: Class indices that are 1; None: those of the manifest, without the masks in which a class is
             ignored: what is no defect in them may be one.
-        by_class: The first class is 1, the second 2, …, and no mask is left out.
+        by_class: Names of classes: the first is 1, the second 2, …. With class indices no mask is left out;
+            without them a mask shows the class of its image, and one of unknown class is left out.
     """
 
     def __init__(
@@ -203,16 +232,19 @@ class _Masks(Mapping[str, NDArray[np.uint8]]):
         detail: MaskDetail,
         values: tuple[int, ...] | None = None,
         *,
-        by_class: bool = False,
+        by_class: tuple[str, ...] = (),
     ) -> None:
         # A mask in which a class is ignored cannot teach, since what it calls background may be a defect;
         # for the evaluation it counts.
         rows = (manifest.by_sample[sample] for sample in samples)
-        every = values is not None or by_class
+        every = values is not None or bool(by_class)
+        by_image = bool(by_class) and manifest.indices is None
         self._paths = {
             row.sample: row.mask
             for row in rows
-            if row.mask is not None and (every or manifest.can_teach(row))
+            if row.mask is not None
+            and (every or manifest.can_teach(row))
+            and (not by_image or row.defect_class in by_class)
         }
         self._manifest = manifest
         self._detail: MaskDetail = detail
@@ -222,11 +254,16 @@ class _Masks(Mapping[str, NDArray[np.uint8]]):
     def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]:
         row, path = self._manifest.by_sample[sample_id], self._paths[sample_id]
         if not self._by_class or self._values is None:
-            return _read_mask(self._manifest, row, path, self._detail, self._values)
-        # Classes do not overlap in a mask of indices, so their numbers add up.
-        classes = [_read_mask(self._manifest, row, path, "fine", (value,)) for value in self._values]
-        numbered = sum((mask * np.uint8(number) for number, mask in enumerate(classes, 1)), 0 * classes[0])
-        return _frozen(numbered)
+            mask = _read_mask(self._manifest, row, path, self._detail, self._values)
+            if not self._by_class or row.defect_class is None:
+                return mask
+            return _frozen(mask * np.uint8(self._by_class.index(row.defect_class) + 1))
+        # Classes do not overlap in a mask of indices. Drawn coarsely they may: the later one is on top.
+        numbered = [
+            _read_mask(self._manifest, row, path, self._detail, (value,)) * np.uint8(number)
+            for number, value in enumerate(self._values, 1)
+        ]
+        return _frozen(np.maximum.reduce(numbered))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from trainables.data.spec import Supervision
 from trainables.data.tiles import TileShape
 
-__all__ = ["EvaluationData", "ImageSet", "ImageSource", "MaskedSample", "Sample", "TrainingData"]
+__all__ = [
+    "ClassMasks",
+    "EvaluationData",
+    "ImageSet",
+    "ImageSource",
+    "MaskedSample",
+    "Sample",
+    "TrainingData",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +49,13 @@ class ImageSource(Protocol):
     def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]: ...
 
 
+class ClassMasks(NamedTuple):
+    """Masks that tell classes apart: those of an image set that may be read, or fewer."""
+
+    names: tuple[str, ...]  # the class of the values 1, 2, …
+    masks: Mapping[str, NDArray[np.uint8]]  # by sample id: h × w as the mask, 0 = background
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """An ordered set of samples: ``len(set)``, ``set[i]``, ``set.labels``.
@@ -59,6 +74,8 @@ class ImageSet:
     mask_classes: tuple[str, ...] = ()
     # Pixels that count neither as defect nor as background, as ``masks``; for the evaluation only.
     ignored: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    # For methods that ask for it (``Trainable.reads_classes``); None: not asked for, or one class only.
+    class_masks: ClassMasks | None = field(default=None, repr=False)
     sizes: NDArray[np.int64] | None = None  # N × 2: height and width as stored, pixels; None: unknown
     tiles: TileShape | None = None  # of images that are evaluated tile by tile: each has a size of its own
 
@@ -83,6 +100,7 @@ class ImageSet:
             ids=tuple(self.ids[i] for i in positions),
             labels=self.labels[list(positions)],
             masks={},
+            class_masks=None,
             items=tuple(self.items[i] for i in positions) if self.items else (),
             classes=tuple(self.classes[i] for i in positions) if self.classes else (),
             sizes=self.sizes[list(positions)] if self.sizes is not None else None,

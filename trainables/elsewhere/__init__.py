@@ -60,5 +60,6 @@ TRAINABLE: Trainable[ElsewhereConfig] = Trainable(
     load=_load,
     footnotes=lambda config: (TRAINED_ELSEWHERE,),
     needs_normal=lambda config: None,
+    reads_classes=True,
     trained_here=False,
 )

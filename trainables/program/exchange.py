@@ -3,6 +3,7 @@
 ::
 
     data/train/images/ID.png    data/train/masks/ID.png    data/train/images.csv    and the same of validation
+    data/train/classes/ID.png   data/classes.txt             where the data have several classes
     images/ID.png                                            to `predict`: images alone
     answers/scores.csv          answers/maps/ID.png or ID.npy                         from it
 
@@ -89,6 +90,12 @@ def write_data(folder: Path, data: TrainingData, *, leave_out: bool) -> list[str
         Sentences on what was left out.
     """
     notes: list[str] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    # Where no mask may be seen there is nothing to tell apart.
+    known = data.train.class_masks if data.supervision.reads_masks else None
+    if known is not None:
+        lines = "".join(f"{name}\n" for name in known.names)
+        (folder / "classes.txt").write_text(lines, encoding="utf-8")
     for name, images in (("train", data.train), ("validation", data.validation)):
         part = folder / name
         (part / "images").mkdir(parents=True)
@@ -106,6 +113,8 @@ def write_data(folder: Path, data: TrainingData, *, leave_out: bool) -> list[str
             _write_png(part / "images", sample.id, sample.image)
             if mask is not None:
                 _write_png(part / "masks", sample.id, mask)
+                if (classes := _classes(images, sample, mask)) is not None:
+                    _write_png(part / "classes", sample.id, classes)
             rows.append(_row(images, i, sample, has_mask=mask is not None))
         with (part / "images.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *rows])
@@ -145,6 +154,36 @@ def _mask(sample: Sample, *, reads_masks: bool) -> NDArray[np.uint8] | None:
         mask = mask if mask.any() else share > 0
         return mask.astype(np.uint8) * np.uint8(255)
     return np.zeros((height, width), np.uint8) if reads_masks and not sample.label else None
+
+
+def _classes(images: ImageSet, sample: Sample, mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The class of each defective pixel of ``mask`` (1, 2, …), and 0; None where nobody knows it.
+
+    A pixel is of the class that has most of it; one that a mask widens to is of the nearest one's.
+    """
+    known = images.class_masks
+    if known is None:
+        return None
+    numbers = known.masks.get(sample.id)
+    if numbers is None:
+        return None if sample.label else mask
+    height, width = mask.shape
+    most, classes = np.zeros((height, width), np.float32), np.zeros((height, width), np.uint8)
+    for number in np.unique(numbers[numbers > 0]):
+        share = cv2.resize(
+            (numbers == number).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
+        )
+        classes[share > most] = number
+        most = np.maximum(most, share)
+    # A coarse drawing of all defects together may reach beyond those of each class.
+    if (classes[mask > 0] == 0).any() and classes.any():
+        _, nearest = cv2.distanceTransformWithLabels(
+            (classes == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        of_label = np.zeros(int(nearest.max()) + 1, np.uint8)
+        of_label[nearest[classes > 0]] = classes[classes > 0]
+        classes = of_label[nearest]
+    return np.where(mask > 0, classes, np.uint8(0))
 
 
 def _write_png(folder: Path, sample: str, picture: NDArray[np.uint8]) -> None:

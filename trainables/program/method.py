@@ -121,6 +121,7 @@ def program_trainable(source: Mapping[str, bytes]) -> Trainable[Any]:
         fit=partial(LazyFunction("trainables.program.training:fit"), program),
         load=partial(LazyFunction("trainables.program.training:load"), program),
         needs_normal=lambda config: None,
+        reads_classes=True,
     )
 
 

@@ -196,7 +196,7 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     manifest = open_manifest(trial.data, machine.data_root, machine.cache)
     split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
     images = open_images(manifest, config.image_size, config.channels, machine.cache, tiles=split.tiles)
-    data = load_training(manifest, split, trial.supervision, images)
+    data = load_training(manifest, split, trial.supervision, images, by_class=trainable.reads_classes)
     loading = time.perf_counter() - start
     cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
     evaluation = evaluated_inputs(manifest, split, config.image_size) * cost.image_seconds

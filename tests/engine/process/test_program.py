@@ -174,7 +174,7 @@ def test_a_program_sees_training_and_validation_and_no_test_image(trained: Train
     log = log_of(store, record)
     assert f"train {record.result.n_train}" in log
     assert f"validation {record.result.n_validation}" in log
-    assert "others ['train', 'validation']" in log
+    assert "others ['classes.txt', 'train', 'validation']" in log
 
 
 def test_masks_that_are_not_granted_are_nowhere(trained: Train) -> None:
@@ -187,6 +187,26 @@ def test_masks_that_are_not_granted_are_nowhere(trained: Train) -> None:
     assert record.result is not None, record.reason
     normal = record.result.n_train - record.result.n_positives
     assert f"masked 2 {normal + 2}" in log_of(store, record)
+
+
+def test_classes_come_with_the_masks_that_are_granted_and_no_other(trained: Train) -> None:
+    study = STUDY + "supervision: {kind: mixed, masks: 2}\n"
+    counts = """\
+    import cv2
+    names = (data / "classes.txt").read_text().splitlines()
+    kind_of = {r["id"]: r["class"] for r in csv.DictReader(open(data / "train/images.csv"))}
+    for file in (data / "train/classes").rglob("*.png"):
+        numbers, mask = cv2.imread(str(file), -1), cv2.imread(str(file).replace("classes", "masks"), -1)
+        assert ((numbers > 0) == (mask == 255)).all()
+        shown = {names[number - 1] for number in numbers[numbers > 0]}
+        assert shown == ({kind_of[file.stem]} - {""}), (shown, kind_of[file.stem])
+        print("shows", sorted(shown))
+    masked, classed = (sorted((data / "train" / kind).rglob("*.png")) for kind in ("masks", "classes"))
+    assert [f.name for f in masked] == [f.name for f in classed]
+    """
+    store, record = trained(counts, study=study)
+    assert record.status == "finished", record.reason
+    assert log_of(store, record).count("shows ['") == 2
 
 
 def test_label_only_hands_over_the_others_without_a_mask(trained: Train) -> None:

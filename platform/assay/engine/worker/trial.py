@@ -45,6 +45,7 @@ from trainables.evaluation.same_scores import pictures_to_compare, refuse_changi
 from trainables.evaluation.scorer import TiledScorer
 from trainables.evaluation.size_only import size_only_ap
 from trainables.evaluation.stage_maps import StageScores
+from trainables.plugins.catalogue import find_trainable
 
 __all__ = ["Timer", "TrialData", "fit_and_evaluate", "make_stage", "trial_result"]
 
@@ -60,6 +61,7 @@ class TrialData:
     split: Split
     supervision: Supervision
     images: ArrowImages
+    by_class: bool  # training reads which class a mask shows
 
     @classmethod
     def open(cls, trial: Trial, worker: BatchWorker) -> TrialData:
@@ -82,10 +84,11 @@ class TrialData:
         split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
         height, width = trial.config["image_size"]
         images = open_images(manifest, (height, width), trial.config["channels"], cache, tiles=split.tiles)
-        return cls(manifest, split, trial.supervision, images)
+        by_class = find_trainable(trial.trainable).reads_classes
+        return cls(manifest, split, trial.supervision, images, by_class)
 
     def training(self) -> TrainingData:
-        return load_training(self.manifest, self.split, self.supervision, self.images)
+        return load_training(self.manifest, self.split, self.supervision, self.images, by_class=self.by_class)
 
     def evaluation(self) -> EvaluationData:
         return load_evaluation(self.manifest, self.split, self.supervision, self.images)
