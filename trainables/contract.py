@@ -52,6 +52,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Run",
+    "SeesStored",
     "ShowsStages",
     "StageMaps",
     "Trainable",
@@ -179,6 +180,18 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class SeesStored(Protocol):
+    """A predictor that may be trained on images as stored, and is then given such."""
+
+    @property
+    def sees_stored(self) -> bool: ...
+
+    def predict_stored(self, images: Sequence[NDArray[Any]]) -> Prediction:
+        """Score images (H × W × C each, uint8 or uint16, any sizes); heatmaps are of ``image_size``."""
+        ...
+
+
 class StageMaps(NamedTuple):
     """A prediction, and the stages that led to it."""
 
@@ -282,6 +295,8 @@ class Trainable(Generic[ConfigT]):
     # trained by one worker.
     batch_norms: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"
+    # True: images are given as stored, with their bits and at their size (`ImageSet.stored`).
+    gives_stored: Callable[[ConfigT], bool] = field(default=lambda config: False)
     # True: its `fit` is given masks by class too, where the data have several (`ImageSet.class_masks`).
     reads_classes: bool = False
     trained_here: bool = True  # False: by somebody's own loop, whose predictions are scored

@@ -74,7 +74,7 @@ def write_program(
     return folder / "own.yaml"
 
 
-def plan_of(study: Path, cache: Path | None = None) -> Plan:
-    """The plan of a study file; on its images if there is a folder for them."""
-    opened = None if cache is None else lambda spec: open_manifest(spec, None, cache)
+def plan_of(study: Path, cache: Path | None = None, data: Path | None = None) -> Plan:
+    """The plan of a study file; on its images if there is a folder for them, with ``data`` as their root."""
+    opened = None if cache is None else lambda spec: open_manifest(spec, data, cache)
     return plan_study(read_study(study), opened, "cpu")

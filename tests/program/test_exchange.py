@@ -129,6 +129,31 @@ def test_weak_labels_come_with_no_classes_at_all(tmp_path: Path) -> None:
     assert not list((tmp_path / "data").rglob("classes*"))
 
 
+def test_images_as_stored_keep_their_bits_and_masks_have_their_size(tmp_path: Path) -> None:
+    data = data_of({"d": np.eye(12, 20, dtype=np.uint8)}, "full")
+    deep = np.random.default_rng(1).integers(0, 65536, (12, 20, 1), dtype=np.uint16)
+    train = replace(data.train, stored=dict.fromkeys(data.train.ids, deep))
+    write_data(tmp_path / "data", replace(data, train=train), leave_out=True)
+    image, mask = (
+        cv2.imread(str(tmp_path / f"data/train/{kind}/d.png"), cv2.IMREAD_UNCHANGED)
+        for kind in ("images", "masks")
+    )
+    assert image is not None
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image, deep[..., 0])
+    np.testing.assert_array_equal(mask, np.eye(12, 20) * 255)
+
+
+def test_maps_of_images_as_stored_are_brought_to_one_size_by_area(tmp_path: Path) -> None:
+    values = np.zeros((8, 12), np.float32)
+    values[:2, :3], values[2:4, :3] = 1, 0.5
+    folder = answer(tmp_path, npy=values)
+    maps = read_answers(folder, ["x"], (2, 4), bounded=True, stored=[(8, 12)]).maps
+    assert maps == pytest.approx(np.array([[[0.75, 0, 0, 0], [0, 0, 0, 0]]]))
+    with pytest.raises(InputError, match="8 × 11 pixels, found 8 × 12 for the id x"):
+        read_answers(folder, ["x"], (2, 4), bounded=True, stored=[(8, 11)])
+
+
 def answer(folder: Path, scores: str = "id,score\nx,0.5\n", **maps: object) -> Path:
     (folder / "maps").mkdir()
     (folder / "scores.csv").write_text(scores)

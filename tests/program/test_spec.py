@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trainables.program.spec import ProgramSpec, filled, make_config
+from trainables.data.spec import DataSpec, Supervision
+from trainables.program.spec import ProgramSpec, filled, make_config, stored_objections
 
 SPEC = ProgramSpec.model_validate(
     {
@@ -45,6 +46,26 @@ def test_placeholders_are_filled_in_word_by_word(
     given: list[str], values: dict[str, object], expected: list[str]
 ) -> None:
     assert words(*given, **values) == expected
+
+
+def test_images_as_stored_are_a_setting_that_changes_no_id_unless_it_is_set() -> None:
+    config = make_config(SPEC)
+    usual = config.model_validate({"image_size": [32, 32]})
+    stored = config.model_validate({"image_size": [32, 32], "images": "stored"})
+    assert "images" not in usual.identity()
+    assert stored.identity() == usual.identity() | {"images": "stored"}
+
+
+def test_images_in_tiles_are_not_given_as_stored() -> None:
+    config = make_config(SPEC).model_validate({"image_size": [32, 32], "images": "stored"})
+    full = Supervision(kind="full", masks=None)
+    whole = DataSpec.model_validate({"reader": "synthetic"})
+    tiles = DataSpec.model_validate(
+        {"reader": "synthetic", "tiles": {"height": 32, "width": 32, "overlap": 0}}
+    )
+    assert not stored_objections(config, full, whole)
+    (objection,) = stored_objections(config, full, tiles)
+    assert "found `data.tiles`" in objection.message
 
 
 def test_a_value_with_braces_is_not_filled_in_again() -> None:

@@ -24,13 +24,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainables.data.files.atomic import exclusive, new_file
-from trainables.data.files.formats import BrokenImageError
-from trainables.data.files.sources import decode_image, read_bytes, resize_image
+from trainables.data.files.sources import decode_image, resize_image
 from trainables.data.inspect.findings import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.spec import Tiles
+from trainables.data.stored import read_image
 from trainables.data.tiles import TileShape, tile_id
-from trainables.errors import InputError
 
 __all__ = ["ArrowImages", "open_images"]
 
@@ -186,7 +185,7 @@ class _Content:
     def samples(self, row: ImageRow) -> list[tuple[str, NDArray[np.uint8]]]:
         """An image at the network's input size, or its tiles, by id."""
         height, width, channels = self.shape
-        image = _decode(self.manifest, channels, row)
+        image = read_image(self.manifest, row, channels, decode_image)
         if self.tiles is None:
             return [(row.sample, resize_image(image, (height, width)))]
         cut = self.tiles.cut(self.tiles.shrink(image))
@@ -228,18 +227,3 @@ def _build(path: Path, content: _Content, progress: Callable[[int, int], None] |
 
 def _batches(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-def _decode(manifest: Manifest, channels: int, row: ImageRow) -> NDArray[np.uint8]:
-    try:
-        # The hash is compared on the bytes that are decoded: a file that changed since the plan would be
-        # another data set under the same id.
-        data = read_bytes(manifest.root, row.image)
-        if hashlib.sha256(data).hexdigest() != row.image_hash:
-            raise InputError(
-                f"{row.image} changed since the data were read: its sha256 is not {row.image_hash[:12]}…. "
-                "Plan the study again."
-            )
-        return decode_image(data, channels, manifest.white)
-    except BrokenImageError as error:
-        raise InputError(f"{row.image}: {error.advice}.") from error

@@ -35,16 +35,23 @@ _MOST_CLASSES = 255  # a pixel's class is a byte, and 0 is background
 
 
 def load_training(
-    manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource, *, by_class: bool = False
+    manifest: Manifest,
+    split: Split,
+    supervision: Supervision,
+    images: ImageSource,
+    *,
+    by_class: bool = False,
+    stored: ImageSource | None = None,
 ) -> TrainingData:
     """Training and validation. Masks: those of ``split.masks``, and validation's under full supervision.
 
-    With ``by_class`` the same masks come with the numbers of their classes too, where the data have several.
+    With ``by_class`` the same masks come with the numbers of their classes too, where the data have several;
+    with ``stored``, images as they are stored.
 
     Raises:
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
     """
-    parts = _Parts(manifest, split, images, _class_names(manifest) if by_class else ())
+    parts = _Parts(manifest, split, images, _class_names(manifest) if by_class else (), stored)
     make = parts.whole if split.tiles is None else parts.cut
     train = make(split.train, split.masks if supervision.reads_masks else (), split.mask_detail)
     validation = None
@@ -54,14 +61,19 @@ def load_training(
 
 
 def load_evaluation(
-    manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource
+    manifest: Manifest,
+    split: Split,
+    supervision: Supervision,
+    images: ImageSource,
+    *,
+    stored: ImageSource | None = None,
 ) -> EvaluationData:
     """Validation as in training, calibration without masks, and test with every mask that there is.
 
     Raises:
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
     """
-    parts = _Parts(manifest, split, images)
+    parts = _Parts(manifest, split, images, stored=stored)
     validation = None
     if split.validation:
         validation = parts.whole(split.validation, _validation_masks(split, supervision), split.mask_detail)
@@ -108,6 +120,7 @@ class _Parts:
     split: Split
     images: ImageSource
     class_names: tuple[str, ...] = ()  # that masks are asked to tell apart
+    stored: ImageSource | None = None
 
     def whole(
         self, samples: tuple[str, ...], allowed: Iterable[str], detail: MaskDetail = "fine"
@@ -127,6 +140,7 @@ class _Parts:
             images=images,
             masks=masks,
             class_masks=self.by_class(masks, detail),
+            stored=None if self.stored is None else _Images(self.stored, samples),
             items=tuple(row.group for row in rows),
             classes=tuple(row.defect_class for row in rows),
             sizes=np.array([(row.height, row.width) for row in rows], dtype=np.int64).reshape(-1, 2),

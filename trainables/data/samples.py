@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,9 @@ class MaskedSample(Sample):
 
 
 class ImageSource(Protocol):
-    """Decoded images by sample id (the memory-mapped cache, or a plain dict in tests)."""
+    """Decoded images by sample id (the memory-mapped cache, or a plain dict in tests): mostly uint8."""
 
-    def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]: ...
+    def __getitem__(self, sample_id: str, /) -> NDArray[Any]: ...
 
 
 class ClassMasks(NamedTuple):
@@ -76,11 +76,19 @@ class ImageSet:
     ignored: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
     # For methods that ask for it (``Trainable.reads_classes``); None: not asked for, or one class only.
     class_masks: ClassMasks | None = field(default=None, repr=False)
+    # What a model is given instead of ``images``, which then are what people look at: H × W × C, uint8 or
+    # uint16, each of its own size. None: it is given ``images``.
+    stored: ImageSource | None = field(default=None, repr=False)
     sizes: NDArray[np.int64] | None = None  # N × 2: height and width as stored, pixels; None: unknown
     tiles: TileShape | None = None  # of images that are evaluated tile by tile: each has a size of its own
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def given(self) -> ImageSource:
+        """The images that a model is given."""
+        return self.images if self.stored is None else self.stored
 
     def __getitem__(self, index: int) -> Sample:
         sample_id = self.ids[index]

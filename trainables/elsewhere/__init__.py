@@ -14,7 +14,7 @@ elsewhere has seen: its records say so.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from pydantic import Field
 
@@ -31,6 +31,12 @@ TRAINED_ELSEWHERE = "trained elsewhere: what it has seen is not known"  # a note
 class ElsewhereConfig(TrainableConfig, frozen=True, extra="allow"):
     """Settings that every method has, and any of the loop's own."""
 
+    added_later = frozenset({"images"})
+    images: Literal["resized", "stored"] = Field(
+        "resized",
+        description="What the loop is given: images at image_size with 8 bits, or as they are stored, with "
+        "their bits and at their size; maps are brought to image_size.",
+    )
     # The way in which pydantic types settings that are not named.
     __pydantic_extra__: dict[str, bool | int | float | str] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -60,6 +66,7 @@ TRAINABLE: Trainable[ElsewhereConfig] = Trainable(
     load=_load,
     footnotes=lambda config: (TRAINED_ELSEWHERE,),
     needs_normal=lambda config: None,
+    gives_stored=lambda config: config.images == "stored",
     reads_classes=True,
     trained_here=False,
 )

@@ -16,8 +16,9 @@ nothing.
 
 Trade-off: heatmaps are evaluated at the network's input resolution, to which masks are brought by area, not
 at the original size: two cells of one study are compared at what the network can resolve, and nothing in the
-number is interpolation. Heatmaps of images in tiles (``data.tiles``) are as large as the images are at that
-scale: their scores are binned, so that memory does not grow with them.
+number is interpolation. A model that is given images as stored brings its maps there by area, too. Heatmaps
+of images in tiles (``data.tiles``) are as large as the images are at that scale: their scores are binned, so
+that memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -330,7 +331,8 @@ def _predict(
     for start in range(0, len(images), batch):
         ids = images.ids[start : start + batch]
         arrays = [images.images[i] for i in ids]
-        answer = model.score(arrays, known)
+        given = arrays if images.stored is None else [images.stored[i] for i in ids]
+        answer = model.score(given, known)
         for sample, score, heatmap in zip(ids, answer.scores, answer.heatmaps, strict=True):
             refuse_outside("score", sample, score, hook)
             refuse_outside("heatmap", sample, heatmap, hook)

@@ -47,7 +47,7 @@ def pictures_to_compare(images: ImageSet) -> dict[str, NDArray[np.uint8]]:
     # Both classes, since a model that errs may do so on one kind only.
     by_label = np.argsort(~images.labels, kind="stable").tolist()  # defective ones first
     chosen = dict.fromkeys([*by_label[:_OF_EACH], *by_label[-_OF_EACH:]])
-    pictures = {images.ids[i]: images.images[images.ids[i]] for i in chosen}
+    pictures = {images.ids[i]: images.given[images.ids[i]] for i in chosen}
     if images.tiles is not None:
         for sample, image in pictures.items():
             tiles = [tile for _, tile in images.tiles.cut(image)]
@@ -75,7 +75,8 @@ def refuse_changing_scores(
     """
     if len(pictures) == 1:
         ((name, picture),) = pictures.items()
-        pictures = {name: picture, f"the negative of {name}": 255 - picture}
+        white = np.iinfo(picture.dtype).max
+        pictures = {name: picture, f"the negative of {name}": white - picture}
     # Twice the same batch: a difference means random numbers or a state that changes.
     images = list(pictures.values())
     together, again = (_score(model, pictures, images) for _ in range(2))

@@ -7,8 +7,8 @@
     images/ID.png                                            to `predict`: images alone
     answers/scores.csv          answers/maps/ID.png or ID.npy                         from it
 
-Images are those that every method sees: at `image_size`, 8 bits, grey or colour. Of masks only those are
-written that the study grants, and a normal image's empty one beside them.
+Images are those that every method sees (at `image_size`, 8 bits, grey or colour), or as they are stored. Of
+masks only those are written that the study grants, and a normal image's empty one beside them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.samples import ImageSet, MaskedSample, Sample, TrainingData
+from trainables.data.stored import png_of
 from trainables.errors import InputError
 from trainables.program.spec import ProgramLog
 
@@ -106,11 +107,12 @@ def write_data(folder: Path, data: TrainingData, *, leave_out: bool) -> list[str
             assert images is not None, "it has images"
             sample = images[i]
             # Where masks may be read, a normal image's is known without anybody drawing it.
-            mask = _mask(sample, reads_masks=data.supervision.reads_masks)
+            image = sample.image if images.stored is None else images.stored[sample.id]
+            mask = _mask(sample, image.shape[:2], reads_masks=data.supervision.reads_masks)
             if mask is None and sample.label and leave_out:
                 lacking += 1
                 continue
-            _write_png(part / "images", sample.id, sample.image)
+            _write_png(part / "images", sample.id, image)
             if mask is not None:
                 _write_png(part / "masks", sample.id, mask)
                 if (classes := _classes(images, sample, mask)) is not None:
@@ -125,7 +127,7 @@ def write_data(folder: Path, data: TrainingData, *, leave_out: bool) -> list[str
     return notes
 
 
-def write_images(folder: Path, images: Sequence[NDArray[np.uint8]]) -> list[str]:
+def write_images(folder: Path, images: Sequence[NDArray[Any]]) -> list[str]:
     """Write images for `predict` under names that say nothing; returns the names, their ids."""
     folder.mkdir(parents=True)
     ids = [f"{i:06d}" for i in range(len(images))]
@@ -141,12 +143,12 @@ def _row(images: ImageSet, i: int, sample: Sample, *, has_mask: bool) -> tuple[o
     return (sample.id, int(sample.label), int(has_mask), item, defect or "", int(height), int(width))
 
 
-def _mask(sample: Sample, *, reads_masks: bool) -> NDArray[np.uint8] | None:
-    """The mask at the image's size, 0 and 255; None where nobody may see it.
+def _mask(sample: Sample, size: tuple[int, int], *, reads_masks: bool) -> NDArray[np.uint8] | None:
+    """The mask at the size of the image that is written, 0 and 255; None where nobody may see it.
 
     A pixel is defective where half of it is. A defect too fine for that keeps the pixels that it touches.
     """
-    height, width = sample.image.shape[:2]
+    height, width = size
     if isinstance(sample, MaskedSample):
         # By area, as the evaluation brings masks to the network's size.
         share = cv2.resize(sample.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
@@ -186,21 +188,34 @@ def _classes(images: ImageSet, sample: Sample, mask: NDArray[np.uint8]) -> NDArr
     return np.where(mask > 0, classes, np.uint8(0))
 
 
-def _write_png(folder: Path, sample: str, picture: NDArray[np.uint8]) -> None:
+def _write_png(folder: Path, sample: str, picture: NDArray[Any]) -> None:
     parts = PurePosixPath(sample).parts
     assert not {"/", ".."} & {*parts}, "an id names a file below a folder"
     path = folder.joinpath(*parts[:-1], f"{parts[-1]}.png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    written, data = cv2.imencode(".png", picture)
-    assert written, "a uint8 picture of 1 or 3 channels"
-    path.write_bytes(data.tobytes())
+    path.write_bytes(png_of(picture))
 
 
 # What comes back --------------------------------------------------------------------------------------
 
 
-def read_answers(folder: Path, ids: Sequence[str], size: tuple[int, int], *, bounded: bool) -> Answers:
+def read_answers(
+    folder: Path,
+    ids: Sequence[str],
+    size: tuple[int, int],
+    *,
+    bounded: bool,
+    stored: Sequence[tuple[int, int]] | None = None,
+) -> Answers:
     """Read scores and maps of all images.
+
+    Args:
+        folder: Of the answers.
+        ids: Of the images.
+        size: Height and width of the maps that are returned.
+        bounded: Scores and maps are in [0, 1].
+        stored: Sizes of the images that were given as stored: each map has its image's, and is brought to
+            ``size`` by area, as masks are. None: all have ``size``.
 
     Raises:
         InputError: If one is missing or is none: file, id and value are named.
@@ -218,7 +233,13 @@ def read_answers(folder: Path, ids: Sequence[str], size: tuple[int, int], *, bou
             f"scores.csv has a row for each image, found none for the id {missing[0]} "
             f"({len(missing)} of {len(ids)} are missing)"
         )
-    maps = np.stack([_read_map(folder / "maps", name, size, bounded=bounded) for name in ids])
+    sizes = [size] * len(ids) if stored is None else stored
+    maps = np.stack(
+        [
+            _brought_to(size, _read_map(folder / "maps", name, own, bounded=bounded))
+            for name, own in zip(ids, sizes, strict=True)
+        ]
+    )
     return Answers(np.array([values[name] for name in ids], np.float64), maps)
 
 
@@ -262,6 +283,15 @@ def _score(name: str, text: str | None, *, bounded: bool) -> float:
             "`scores: unbounded` into the method's file"
         )
     return value
+
+
+def _brought_to(size: tuple[int, int], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A map at ``size``: each pixel the mean of those that it covers."""
+    if values.shape == size:
+        return values
+    resized = cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA)
+    # Means of float32 may leave the range by a rounding.
+    return np.clip(np.asarray(resized, np.float32), values.min(), values.max())
 
 
 def _read_map(folder: Path, name: str, size: tuple[int, int], *, bounded: bool) -> NDArray[np.float32]:

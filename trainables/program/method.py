@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.contract import Trainable
 from trainables.errors import InputError
-from trainables.program.spec import ProgramSpec, make_config
+from trainables.program.spec import ProgramSpec, make_config, stored_objections
 from trainables.runtime.lazy_import import LazyFunction
 
 __all__ = [
@@ -121,6 +121,8 @@ def program_trainable(source: Mapping[str, bytes]) -> Trainable[Any]:
         fit=partial(LazyFunction("trainables.program.training:fit"), program),
         load=partial(LazyFunction("trainables.program.training:load"), program),
         needs_normal=lambda config: None,
+        objections=stored_objections,
+        gives_stored=lambda config: config.images == "stored",
         reads_classes=True,
     )
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
-from trainables.contract import TrainableConfig
-from trainables.data.spec import SupervisionKind
+from trainables.contract import Objection, TrainableConfig
+from trainables.data.spec import DataSpec, Supervision, SupervisionKind
 from trainables.errors import nearest
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "filled",
     "make_config",
     "program_problems",
+    "stored_objections",
 ]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
@@ -193,6 +194,25 @@ class ProgramSpec(BaseModel):
 
 class ProgramConfig(TrainableConfig, frozen=True, extra="forbid"):
     """Settings that every program has; its own are added by :func:`make_config`."""
+
+    added_later = frozenset({"images"})
+    images: Literal["resized", "stored"] = Field(
+        "resized",
+        description="What the program is given: images at image_size with 8 bits, or as they are stored, "
+        "with their bits and at their size; maps are brought to image_size.",
+    )
+
+
+def stored_objections(config: Any, supervision: Supervision, data: DataSpec) -> Sequence[Objection]:
+    """Why images cannot be given as stored: of a config with a setting ``images``."""
+    if config.images != "stored" or data.tiles is None:
+        return ()
+    return (
+        Objection(
+            "config.images",
+            "images as stored are given whole, found `data.tiles`. Leave one of the two out",
+        ),
+    )
 
 
 def make_config(spec: ProgramSpec) -> type[ProgramConfig]:

@@ -25,7 +25,15 @@ from torch import Tensor
 from trainables.contract import Prediction, Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import Diverged, InputError, TransientError
-from trainables.program.exchange import LogReader, Scale, read_answers, thinned, write_data, write_images
+from trainables.program.exchange import (
+    Answers,
+    LogReader,
+    Scale,
+    read_answers,
+    thinned,
+    write_data,
+    write_images,
+)
 from trainables.program.method import Program, check_interpreter, find_interpreter, variables_of_others
 from trainables.program.process import Ended, last_lines, run_program, traceback_line
 from trainables.program.spec import ProgramConfig, filled, make_config
@@ -37,6 +45,7 @@ _TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 _KILLED = -9
 _CODE, _DATA, _OUT, _CHECKPOINT = "code", "data", "out", "checkpoint"
 _AT_ONCE_BYTES = 2**28  # of images as float32 in one prediction
+_STORED_AT_ONCE = 32  # images as stored, whose sizes are not known before
 
 
 def fit(program: Program, config: ProgramConfig, data: TrainingData, run: Run) -> ProgramPredictor:
@@ -109,17 +118,21 @@ class ProgramPredictor:
     @property
     def images_at_once(self) -> int:
         """Images that one start of the program is given."""
+        if self.sees_stored:
+            return _STORED_AT_ONCE
         height, width = self.config.image_size
         return max(16, _AT_ONCE_BYTES // (4 * height * width * self.config.channels))
 
+    @property
+    def sees_stored(self) -> bool:
+        return self.config.images == "stored"
+
     def predict(self, images: Tensor) -> Prediction:
-        scores, maps = self._ask(images)
-        if self.score_scale is not None and self.map_scale is not None:
-            scores, maps = self.score_scale.apply(scores), self.map_scale.apply(maps)
-        return Prediction(
-            torch.from_numpy(scores).to(images.device),
-            torch.from_numpy(maps.astype(np.float32)).to(images.device),
-        )
+        answer = self._scaled(self._ask(_as_bytes(images), (images.shape[2], images.shape[3])))
+        return Prediction(answer.score.to(images.device), answer.heatmap.to(images.device))
+
+    def predict_stored(self, images: Sequence[np.ndarray[Any, Any]]) -> Prediction:
+        return self._scaled(self._ask(images, self.config.image_size))
 
     def save(self, folder: Path) -> None:
         """Write the kept files as tensors of bytes, by their names."""
@@ -137,27 +150,28 @@ class ProgramPredictor:
         scores: list[np.ndarray[Any, Any]] = []
         maps: list[np.ndarray[Any, Any]] = []
         for start in range(0, len(images), self.images_at_once):
-            part = [images[i].image for i in range(start, min(len(images), start + self.images_at_once))]
-            batch = torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255
-            some_scores, some_maps = self._ask(batch)
+            part = [images.given[sample] for sample in images.ids[start : start + self.images_at_once]]
+            some_scores, some_maps = self._ask(part, self.config.image_size)
             scores.append(some_scores)
             maps.append(thinned(some_maps))
         return replace(
             self, score_scale=Scale.of(np.concatenate(scores)), map_scale=Scale.of(np.concatenate(maps))
         )
 
-    def _ask(self, images_BCHW: Tensor) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        spec, seed = self.program.spec, self.seed
-        # The program is given the images of the data set, 8 bits as they were, and not the numbers of a
-        # network.
-        pixels = (images_BCHW.detach().float().cpu() * 255).round().clamp(0, 255).to(torch.uint8)
-        arrays = list(pixels.permute(0, 2, 3, 1).contiguous().numpy())
+    def _scaled(self, answers: Answers) -> Prediction:
+        scores, maps = answers
+        if self.score_scale is not None and self.map_scale is not None:
+            scores, maps = self.score_scale.apply(scores), self.map_scale.apply(maps).astype(np.float32)
+        return Prediction(torch.from_numpy(scores), torch.from_numpy(maps))
 
+    def _ask(self, images: Sequence[np.ndarray[Any, Any]], size: tuple[int, int]) -> Answers:
+        """The program's answer to images (H × W × C each, uint8 or uint16), its maps at ``size``."""
+        spec, seed = self.program.spec, self.seed
         # Each call has a fresh folder, as training had: a program finds its files, what it kept, and
         # nothing else.
         with _unpacked(self.program) as place:
             _write_files(place / _OUT, {name: _as_tensor(data) for name, data in self.kept.items()})
-            ids = write_images(place / "images", arrays)
+            ids = write_images(place / "images", images)
             (place / "answers").mkdir()
             values = {
                 **_values(self.program, self.config, self.device, place),
@@ -167,10 +181,14 @@ class ProgramPredictor:
             }
             words = filled(shlex.split(spec.predict), values, _settings(self.program, self.config))
             _run(words, place, _environment(self.program, self.device, seed), None)
-            answers = read_answers(
-                place / "answers", ids, (pixels.shape[2], pixels.shape[3]), bounded=spec.scores == "bounded"
-            )
-        return answers.scores, answers.maps
+            sizes = [(image.shape[0], image.shape[1]) for image in images]
+            return read_answers(place / "answers", ids, size, bounded=spec.scores == "bounded", stored=sizes)
+
+
+def _as_bytes(images_BCHW: Tensor) -> list[np.ndarray[Any, Any]]:
+    """The images of the data set, 8 bits as they were, and not the numbers of a network."""
+    pixels = (images_BCHW.detach().float().cpu() * 255).round().clamp(0, 255).to(torch.uint8)
+    return list(pixels.permute(0, 2, 3, 1).contiguous().numpy())
 
 
 class _Watch:

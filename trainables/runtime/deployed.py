@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from trainables.contract import Predictor
+from trainables.contract import Predictor, SeesStored
 from trainables.data.files.sources import resize_image
 from trainables.data.spec import Tiles
 from trainables.data.tiles import TileShape
@@ -124,8 +124,18 @@ class DeployedModel:
     def __post_init__(self) -> None:
         set_evaluation_mode(self.predictor)  # exports trace it without a word to its scorer
 
+    @property
+    def sees_stored(self) -> bool:
+        """True where it is given images as stored, with their bits and at their size."""
+        return isinstance(self.predictor, SeesStored) and self.predictor.sees_stored
+
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """``image`` (H × W × C) at the network's input size or, in tiles, scale: resized as in training."""
+        """``image`` (H × W × C) at the network's input size or, in tiles, scale: resized as in training.
+
+        For a model that sees images as stored it stays as it is.
+        """
+        if self.sees_stored:
+            return image
         tiles = self.card.tile_shape
         return resize_image(image, self.card.image_size) if tiles is None else tiles.shrink(image)
 
@@ -134,7 +144,7 @@ class DeployedModel:
         return replace(self, predictor=copy.deepcopy(self.predictor))
 
     def decide(self, images: Sequence[NDArray[np.uint8]]) -> Decision:
-        """Score and decide prepared images (uint8, all of one size)."""
+        """Score and decide prepared images: uint8, all of one size; as stored they may differ in both."""
         answer = self._scorer.score(images)
         score, heatmap = answer.scores, answer.heatmaps
         thresholds = self.card.thresholds

@@ -20,8 +20,9 @@ __all__ = ["EXPORT"]
 _MODEL = "model"
 _USAGE = """\
 `program/` holds the program's files, `kept/` what it kept of its training. `command.txt` has its command:
-`{{out}}` is `kept/`, `{{images}}` a folder of PNG images of {height} × {width} pixels, `{{answers}}` an empty
-one, into which it writes `scores.csv` and `maps/`. An image is defective from a score of {image!r} on, a
+`{{out}}` is `kept/`, `{{images}}` a folder of PNG images of {height} × {width} pixels (as they are stored,
+where `model/config.json` says `"images": "stored"`), `{{answers}}` an empty one, into which it writes
+`scores.csv` and `maps/`. An image is defective from a score of {image!r} on, a
 pixel from {pixel!r}.
 
 `model/` is the same for assay: `load_deployed("model")` of `trainables.runtime.deployed`."""

@@ -23,6 +23,7 @@ from assay.study import Plan, Trial
 from assay.study.planning.identity import canonical_json
 from assay.study.planning.stage_graph import stage_graph
 from trainables.data import Manifest, Split, load_training, make_split, open_images, open_manifest
+from trainables.data.stored import StoredImages
 from trainables.data.tiles import TileShape
 from trainables.plugins.catalogue import find_trainable
 from trainables.runtime.device import forget_peak_memory, keep_freed_memory, peak_memory_mb, prepare_gpu
@@ -196,7 +197,10 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     manifest = open_manifest(trial.data, machine.data_root, machine.cache)
     split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
     images = open_images(manifest, config.image_size, config.channels, machine.cache, tiles=split.tiles)
-    data = load_training(manifest, split, trial.supervision, images, by_class=trainable.reads_classes)
+    stored = StoredImages(manifest, config.channels) if trainable.gives_stored(config) else None
+    data = load_training(
+        manifest, split, trial.supervision, images, by_class=trainable.reads_classes, stored=stored
+    )
     loading = time.perf_counter() - start
     cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
     evaluation = evaluated_inputs(manifest, split, config.image_size) * cost.image_seconds

@@ -14,7 +14,7 @@ from assay.storage import Record, Store
 from assay.study import Trial
 from trainables.data import READERS, Manifest, make_split, open_manifest
 from trainables.data.files.formats import BrokenImageError
-from trainables.data.files.sources import decode_image, read_bytes, resize_image
+from trainables.data.files.sources import decode_deep, decode_image, read_bytes, resize_image
 from trainables.errors import InputError
 from trainables.evaluation.heatmaps import read_probe
 from trainables.evaluation.model_scorer import ModelScorer
@@ -151,12 +151,14 @@ def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest)
     if table is not None:
         scores = dict(zip(table["sample"].to_pylist(), table["score"].to_pylist(), strict=True))
     channels, tiles = trial.config["channels"], trial.data.tiles
+    # A program may be given images as stored, and then its recorded scores are of all their bits.
+    decode = decode_deep if trial.config.get("images") == "stored" else decode_image
 
     def photos() -> Iterator[NDArray[np.uint8]]:
         for sample in chosen:
             row = manifest.by_sample[sample]
             try:
-                photo = decode_image(read_bytes(manifest.root, row.image), channels, manifest.white)
+                photo = decode(read_bytes(manifest.root, row.image), channels, manifest.white)
             except BrokenImageError as error:
                 raise InputError(f"{row.image}: {error.advice}.") from error
             yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))

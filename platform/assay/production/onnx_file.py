@@ -143,6 +143,11 @@ class OnnxModel:
         """The CPU."""
         return torch.device("cpu")
 
+    @property
+    def sees_stored(self) -> bool:
+        """False: a graph has one input size."""
+        return False
+
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """``image`` (H × W × C) at the network's input size, resized as in training."""
         return resize_image(image, self.card.image_size)

@@ -29,7 +29,7 @@ from assay.production.side_by_side import PhotoModel, SideBySide
 from trainables.data.annotations import Polygon, outlines
 from trainables.data.files.formats import BrokenImageError, examine
 from trainables.data.files.names import as_text
-from trainables.data.files.sources import decode_image
+from trainables.data.files.sources import decode_deep, decode_image
 from trainables.evaluation.overlay import PALETTE, overlay_indices
 from trainables.runtime.deployed import Decision, enlarge_mask
 
@@ -72,7 +72,7 @@ class PredictionProgress(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """A photo that was read: its pixels at the network's size or scale, or why there are none."""
+    """A photo that was read: its pixels as the model is given them, or why there are none."""
 
     photo: Photo
     small: NDArray[np.uint8] | None
@@ -188,7 +188,9 @@ class _Pipeline:
         size = (image.shape[0], image.shape[1])
         kept = image if self._pictures.overlays else None
         dark = int(image.max()) < _DARK and examine(data).samples != "uint8"
-        return _Seen(photo, self._model.prepare(image), size, kept, None, dark)
+        stored = self._model.sees_stored
+        given = decode_deep(data, card.channels, card.white) if stored else self._model.prepare(image)
+        return _Seen(photo, given, size, kept, None, dark)
 
     def _score_batch(self) -> None:
         dark = self._progress.dark + sum(seen.dark for seen in self._batch)

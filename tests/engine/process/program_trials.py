@@ -19,13 +19,16 @@ __all__ = ["train_study"]
 _NONE = Limits(None, None)
 
 
-def train_study(study: Path, cache: Path, server: ForkServer, limits: Limits = _NONE) -> tuple[Store, Record]:
+def train_study(
+    study: Path, cache: Path, server: ForkServer, limits: Limits = _NONE, data: Path | None = None
+) -> tuple[Store, Record]:
     """Train the first trial into a storage beside the study; returns storage and record."""
     store = Store(study.parent / "storage")
     store.probe()
-    plan = plan_of(study, cache)
+    plan = plan_of(study, cache, data)
     keep_methods(store, plan.trainables)
-    batch = make_batch(plan, plan.trials[:1], cache=cache, limits=limits)
+    root = None if data is None else str(data)
+    batch = make_batch(plan, plan.trials[:1], cache=cache, limits=limits, data_root=root)
     train_trials(BatchWorker(batch, store, 0, 1, "node", 0, "cpu", trainer_of(batch, store, server, Event())))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)

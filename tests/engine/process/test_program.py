@@ -5,6 +5,7 @@ The rows of the table in docs/own-program.md are tests here.
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,11 @@ import pytest
 from assay.engine.durations import Limits
 from assay.engine.process.fork_server import ForkServer
 from assay.production.model import load_model
+from assay.production.photos import find_photos
+from assay.production.predict import Pictures, predict
+from assay.production.rows import RowWriter
 from assay.storage import Record, Store
+from tests.data.made_images import write
 from tests.engine.process.odd_method import log_of
 from tests.engine.process.program_trials import train_study
 from tests.program.made_program import DESCRIPTION, STUDY, write_program
@@ -35,10 +40,11 @@ def train_program(
     predict: str = "",
     *,
     limits: Limits = Limits(None, None),  # noqa: B008 - it is immutable
+    data: Path | None = None,
     **texts: str,
 ) -> tuple[Store, Record]:
     """Train the program with further lines in ``train.py`` and ``predict.py``; returns storage and record."""
-    return train_study(write_program(folder, train, predict, **texts), cache, server, limits)
+    return train_study(write_program(folder, train, predict, **texts), cache, server, limits, data)
 
 
 @pytest.fixture
@@ -297,3 +303,69 @@ def test_its_stored_model_predicts_by_its_command(trained: Train) -> None:
     model = load_model(store, record)
     image = np.full((32, 32, 1), 100, np.uint8)
     assert model.decide([image]).score[0] == pytest.approx(100 / 255 * 0.9)
+
+
+def make_deep_table(root: Path) -> Path:
+    """Images of 12 bits in sizes of their own, every other with a bright corner that is its defect."""
+    rng, lines = np.random.default_rng(0), ["image,label,mask"]
+    for i in range(16):
+        image = rng.integers(0, 2000, (40 + i, 60 - i), dtype=np.uint16)
+        mask = np.zeros(image.shape, np.uint8)
+        if i % 2:
+            image[4:20, 6:30], mask[4:20, 6:30] = 4000, 255
+        write(root / f"{i}.png", image)
+        write(root / f"{i}_mask.png", mask)
+        lines.append(f"{i}.png,{i % 2},{f'{i}_mask.png' if i % 2 else ''}")
+    (root / "parts.csv").write_text("\n".join(lines))
+    return root
+
+
+STORED = """\
+study: own
+trainable: ./bright.yaml
+data: {reader: table, path: parts.csv, splits: per_seed}
+config: {image_size: [32, 32], images: stored, gain: 1.0}
+repeats: {seeds: [0]}
+metrics: {primary: image_ap, report: [pixel_iou]}
+"""
+LOOK = """\
+import cv2
+for part in ("train", "validation"):
+    for row in csv.DictReader(open(data / part / "images.csv")):
+        size = (int(row["height"]), int(row["width"]))
+        for kind, bits in (("images", "uint16"), ("masks", "uint8")):
+            picture = cv2.imread(str(data / part / kind / (row["id"] + ".png")), -1)
+            assert picture.shape == size and picture.dtype == bits, (kind, picture.shape, size, picture.dtype)
+        print("looked at", row["id"])
+"""
+ANSWER = """\
+(out / "scores.csv").write_text("")
+scores = {}
+for path in sorted(args.images.glob("*.png")):
+    image = cv2.imread(str(path), -1)
+    assert image.dtype == "uint16" and image.shape[0] >= 40, (image.dtype, image.shape)
+    scores[path.stem] = image.max() / 4095
+    cv2.imwrite(str(out / "maps" / path.name), (image / 4095 * 65535).astype("uint16"))
+"""
+
+
+def test_images_as_stored_come_with_their_bits_and_sizes_and_maps_go_back_so(
+    trained: Train, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = make_deep_table(tmp_path_factory.mktemp("deep"))
+    store, record = trained(LOOK, ANSWER, study=STORED, data=root)
+    assert record.status == "finished", record.reason
+    assert record.result is not None
+    assert log_of(store, record).count("looked at") == record.result.n_train + record.result.n_validation
+    assert record.result.metrics["image_ap"] == 1
+    assert record.result.metrics["pixel_iou"] > 0.8
+    assert record.environment.confined_by.startswith("landlock")
+
+    # The same in production: what a photo's file holds is what the program is given.
+    write(root / "new" / "photo.png", np.full((50, 41), 3000, np.uint16))
+    table = root / "table.csv"
+    with RowWriter(table, "csv") as rows:
+        predict(load_model(store, record), find_photos([str(root / "new")]), rows, Pictures(root), print)
+    (row,) = csv.DictReader(table.read_text().splitlines())
+    assert float(row["score"]) == pytest.approx(3000 / 4095)
+    assert (row["height"], row["width"], row["error"]) == ("50", "41", "")

@@ -35,6 +35,7 @@ from trainables.data import (
 )
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import EvaluationData, ImageSet, TrainingData
+from trainables.data.stored import StoredImages, keep_stored
 from trainables.data.tiles import image_of
 from trainables.errors import InputError
 from trainables.evaluation.evaluate import Evaluation, evaluate_scorer, measure_labels
@@ -62,6 +63,7 @@ class TrialData:
     supervision: Supervision
     images: ArrowImages
     by_class: bool  # training reads which class a mask shows
+    stored: StoredImages | None  # what the model is given in place of `images`
 
     @classmethod
     def open(cls, trial: Trial, worker: BatchWorker) -> TrialData:
@@ -84,14 +86,23 @@ class TrialData:
         split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
         height, width = trial.config["image_size"]
         images = open_images(manifest, (height, width), trial.config["channels"], cache, tiles=split.tiles)
-        by_class = find_trainable(trial.trainable).reads_classes
-        return cls(manifest, split, trial.supervision, images, by_class)
+        trainable = find_trainable(trial.trainable)
+        config = trainable.Config.model_validate(trial.config)
+        stored = StoredImages(manifest, config.channels) if trainable.gives_stored(config) else None
+        return cls(manifest, split, trial.supervision, images, trainable.reads_classes, stored)
 
     def training(self) -> TrainingData:
-        return load_training(self.manifest, self.split, self.supervision, self.images, by_class=self.by_class)
+        return load_training(
+            self.manifest,
+            self.split,
+            self.supervision,
+            self.images,
+            by_class=self.by_class,
+            stored=self.stored,
+        )
 
     def evaluation(self) -> EvaluationData:
-        return load_evaluation(self.manifest, self.split, self.supervision, self.images)
+        return load_evaluation(self.manifest, self.split, self.supervision, self.images, stored=self.stored)
 
     def truth(self) -> ImageSet:
         """Training images with all masks: asked for when training is over, and never by what trains."""
@@ -160,6 +171,9 @@ def fit_and_evaluate(
     with timer.part("data"):
         data = TrialData.open(trial, worker)
         training, evaluation = data.training(), data.evaluation()
+        # What trains may open no data, so its images as stored lie in its own folder.
+        if data.stored is not None:
+            training = keep_stored(training, scratch / "stored")
     job = _job(trial, training, worker, scratch)
 
     # What trained stays alive until its model is scored, as the model lives there. All ranks say where they
@@ -244,7 +258,7 @@ def _time(trained: Trained, evaluation: EvaluationData, timer: Timer) -> None:
     model, test = trained.model, evaluation.test
     assert model is not None, "a trial trains a model"
     timed = model if test.tiles is None else TiledScorer(model, test.tiles, model.images_at_once)
-    latency = measure_latency(timed, test.images[test.ids[0]])
+    latency = measure_latency(timed, test.given[test.ids[0]])
     timer.seconds |= {"predict_one": latency.model, "reference_one": latency.reference}
 
 

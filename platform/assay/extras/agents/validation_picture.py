@@ -17,6 +17,7 @@ from assay.storage.preregistration import read_preregistrations
 from assay.study import Plan, SearchPlan, Trial
 from trainables.data import load_evaluation, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec, Supervision
+from trainables.data.stored import StoredImages
 from trainables.errors import InputError
 from trainables.evaluation.overlay import Picture, contact_sheet, overlay
 
@@ -70,13 +71,17 @@ def validation_picture(results: StudyResults, terms: Terms, cell: str, images: l
 
     # Only the images that are drawn are opened, and none of the test part.
     part = load_evaluation(
-        manifest, replace(split, validation=tuple(names), test=()), trial.supervision, source
+        manifest,
+        replace(split, validation=tuple(names), test=()),
+        trial.supervision,
+        source,
+        stored=StoredImages(manifest, model.card.channels) if model.sees_stored else None,
     )
     assert part.validation is not None, "there are names"
     sheet: list[tuple[str, list[Picture]]] = []
     for name in names:
         image, masks = part.validation.images[name], part.validation.masks
-        heatmap = model.decide([image]).heatmap[0]
+        heatmap = model.decide([part.validation.given[name]]).heatmap[0]
         sheet.append((name, [overlay(image, heatmap, model.card.thresholds.pixel, masks.get(name))]))
     written, png = cv2.imencode(".png", contact_sheet(sheet, [cell]))
     assert written, "a sheet is a uint8 picture"

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from assay.engine.worker.trial import TrialData
 from assay.production.folder import write_inside
 from assay.study import Plan, SearchPlan, Trial
 from trainables.data.samples import ImageSet
+from trainables.data.stored import png_of
 from trainables.errors import InputError
 from trainables.plugins.catalogue import find_trainable
 from trainables.program.exchange import write_data
@@ -78,6 +77,7 @@ def places_of(plan: Plan) -> list[Place]:
             trial.supervision.model_dump_json(),
             str(trial.config["image_size"]),
             str(trial.config["channels"]),
+            str(trial.config["images"]),
         )
         alike.setdefault(sees, []).append(trial)
 
@@ -136,9 +136,8 @@ def write_split(
         for part, images in (("calibration", evaluation.calibration), ("test", evaluation.test)):
             if images is None:
                 continue
-            for name, sample in zip(blind_names(images), images, strict=True):
-                _, png = cv2.imencode(".png", sample.image)
-                write_inside(target / part / "images" / f"{name}.png", png.tobytes())
+            for name, sample in zip(blind_names(images), images.ids, strict=True):
+                write_inside(target / part / "images" / f"{name}.png", png_of(images.given[sample]))
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([_COLUMNS, *(place.row for place in places)])
     write_inside(folder / _TRIALS_FILE, table.getvalue().encode())

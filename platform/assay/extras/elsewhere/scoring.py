@@ -61,7 +61,7 @@ class _Predictions:
         assert known is None, "nothing is known of stages"
         first, self._next = self._next, self._next + len(images)
         heatmaps = np.stack(self._maps[first : self._next])
-        assert heatmaps.shape[:3] == (len(images), *images[0].shape[:2]), "answers were held against sizes"
+        assert len(heatmaps) == len(images), "answers were held against images"
         return Scores(self._scores[first : self._next], heatmaps, {}, 0.0)
 
     def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
@@ -156,7 +156,8 @@ def _read(folder: Path, place: Place, data: EvaluationData, *, unbounded: bool) 
     for part, (names, images) in parts.items():
         height, width = images.images[images.ids[0]].shape[:2]
         try:
-            read[part] = read_answers(answers / part, names, (height, width), bounded=False)
+            stored = None if images.stored is None else _sizes_of(images)
+            read[part] = read_answers(answers / part, names, (height, width), bounded=False, stored=stored)
         except (InputError, FloatingPointError) as error:
             raise InputError(f"{answers / part}: {error}") from error
         if not unbounded:
@@ -177,6 +178,11 @@ def _read(folder: Path, place: Place, data: EvaluationData, *, unbounded: bool) 
         for array in read[part]:
             digest.update(np.ascontiguousarray(array).tobytes())
     return Answered(read, digest.hexdigest())
+
+
+def _sizes_of(images: ImageSet) -> list[tuple[int, int]]:
+    assert images.sizes is not None, "images of a data set have sizes"
+    return [(int(height), int(width)) for height, width in images.sizes]
 
 
 def _refuse_unbounded(folder: Path, names: Sequence[str], answers: Answers) -> None:

@@ -260,6 +260,35 @@ def test_any_numbers_are_scaled_by_validation_where_that_is_asked_for(
         assert any("brought into [0, 1] by median" in note for note in record.result.notes)
 
 
+def test_images_as_stored_go_out_and_maps_of_their_size_come_back(
+    assay: Assay, tmp_path: Path, cache_root: Path
+) -> None:
+    text = _ELSEWHERE.replace("image_size: [64, 128]", "image_size: [32, 32], images: stored")
+    plan, split = _plan(tmp_path, text, cache_root), tmp_path / "split"
+    study = ("data", "split", tmp_path / "study.yaml", "--output", split, "--cache", cache_root)
+    assert assay(*study).code == 0
+    (place,) = places_of(plan)
+    mask = next((split / place.data / "train" / "masks").iterdir())
+    assert cv2.imread(str(mask), cv2.IMREAD_UNCHANGED).shape == (64, 128)  # pyright: ignore[reportOptionalMemberAccess]
+
+    # A loop that calls dark pixels defective: what it says of a pixel is brought to the study's size.
+    for part in ("validation", "test", "calibration"):
+        images = sorted((split / place.data / part / "images").iterdir())
+        pictures = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in images]
+        maps = np.stack([1 - np.asarray(picture, np.float32) / 255 for picture in pictures])
+        assert maps.shape[1:] == (64, 128)
+        _write_answers(split / place.answers / part, [file.stem for file in images], maps.max((1, 2)), maps)
+    done = assay("score", split, "--storage", tmp_path / "storage", "--cache", cache_root)
+    assert done.code == 0, done.err
+    record = Store(tmp_path / "storage").record(plan.trials[0].id)
+    assert isinstance(record, Record)
+    assert record.result is not None
+    predictions = Store(tmp_path / "storage").read_part(record, "predictions.parquet")
+    assert predictions is not None
+    counted = sum(predictions[name].to_numpy() for name in ("tp", "fp", "fn", "tn"))
+    assert set(counted) == {32 * 32}
+
+
 def test_any_numbers_need_validation_images(assay: Assay, tmp_path: Path, cache_root: Path) -> None:
     text = (_ELSEWHERE + _FACTORS).replace("  splits:", "  validation: none\n  splits:")
     plan, split = _plan(tmp_path, text, cache_root), tmp_path / "split"
