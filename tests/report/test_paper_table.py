@@ -74,6 +74,18 @@ def test_levels_stand_side_by_side_below_one_heading_for_each_value() -> None:
     assert [row[0] for row in made.table.rows] == ["–", "✓"]
 
 
+def test_a_factor_that_has_words_is_one_column_and_known_by_its_name() -> None:
+    worded = _STUDY.replace("stop: {off", "stop: {says: gradient stop, off")
+    results = StudyResults(make_plan(worded.replace("DESIGN", _FULL)), {})
+    whole = paper_table(results, [], "masks", notes=False)
+    assert _titles(whole)[:2] == ["gradient stop", "AP ↑, all masks"]
+    assert _titles(paper_table(results, ["stop", "n"], None, notes=False)) == ["gradient stop", "n"]
+    assert "gradient stop" not in _titles(paper_table(results, [], "stop", notes=False))
+    for name in ("stop", "Gradient stop"):
+        with pytest.raises(InputError, match="among --columns"):
+            paper_table(results, [name, "n"], "stop", notes=False)
+
+
 def test_numbers_and_bold_type_are_those_of_the_report() -> None:
     report = ablation_table(_results())
     made = _made(["AP"], "masks").table
@@ -105,6 +117,15 @@ def test_latex_has_a_heading_above_the_levels_and_says_what_the_numbers_are() ->
     assert r"stop & all masks & five masks \\" in text
     assert "standard deviation over" in text
     assert r"\label{tab:paper-paper}" in text
+
+
+def test_a_table_too_wide_for_a_column_stands_over_both() -> None:
+    for columns, name in ((["stop", "AP"], "table"), (["stop", "AP", "fp", "n"], "table*")):
+        made = _made(columns, "masks")
+        text = latex_float(made.title, made.caption, made.table, made.groups, made.notes)
+        assert rf"\begin{{{name}}}[!htb]" in text
+        assert rf"\end{{{name}}}" in text
+        assert r"\begin{tabular}{@{}c" in text, "a column of marks is as wide as they are"
 
 
 def test_markdown_has_one_line_of_headings() -> None:

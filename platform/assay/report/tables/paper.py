@@ -77,13 +77,14 @@ def paper_table(
                 f"--columns names columns of the variants' table, found {name.strip()!r}; "
                 f"{nearest(name.strip().casefold(), known)}"
             )
-        if across is not None and name.strip().casefold() in (across.casefold(), _VARIANT):
+        if across is not None and (places == known.get(across.casefold()) or places == known[_VARIANT]):
             raise InputError(
                 f"levels of {across} stand side by side, found {name.strip()} among --columns. Leave it out."
             )
         chosen += [place for place in places if place not in chosen]
     if not columns:
-        chosen = [i for i in range(len(table.columns)) if table.columns[i].title not in (across, _VARIANT)]
+        left_out = {_VARIANT} if across is None else {_VARIANT, study_names(results).factor_words(across)}
+        chosen = [i for i, column in enumerate(table.columns) if column.title not in left_out]
 
     caption = " ".join([*study_bold_notes(results)[:1], *spread_notes(results)])
     below = (*study_bold_notes(results), *footnotes(results)) if notes else ()
@@ -105,12 +106,19 @@ def _with_variants(results: StudyResults, table: TextTable) -> TextTable:
 def _places(results: StudyResults, table: TextTable) -> Mapping[str, list[int]]:
     """Name of a column, in small letters → where such columns are."""
     places: dict[str, list[int]] = {}
-    metrics = {metric.title: metric.name for metric in results.metrics}
+    # A metric and a factor are known by their names in the study file, and by what the table calls them.
+    names = {metric.title: metric.name for metric in results.metrics} | _factor_titles(results)
     for place, column in enumerate(table.columns):
         plain = column.title.removesuffix(" ↑").removesuffix(" ↓")
-        for name in {text.casefold() for text in (column.title, plain, metrics.get(plain, plain))}:
+        for name in {text.casefold() for text in (column.title, plain, names.get(plain, plain))}:
             places.setdefault(name, []).append(place)
     return places
+
+
+def _factor_titles(results: StudyResults) -> dict[str, str]:
+    """Heading of a factor's column → its name."""
+    names = study_names(results)
+    return {names.factor_words(factor): factor for factor in results.plan.study.factors}
 
 
 def _side_by_side(
@@ -126,12 +134,13 @@ def _side_by_side(
         shared.setdefault(key, {})[cell.levels[across]] = row
 
     # A factor has one column, a value one for each level.
+    titles = _factor_titles(results)
     columns: list[Column] = []
     sources: list[tuple[int, str | None]] = []
     groups: list[tuple[str, int]] = []
     for place in chosen:
         column = table.columns[place]
-        if column.title in factors:
+        if column.title in titles:
             columns.append(column)
             sources.append((place, None))
             groups.append(("", 1))
