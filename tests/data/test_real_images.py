@@ -28,6 +28,7 @@ from trainables.data.files.sources import decode_image, decode_mask, read_bytes
 from trainables.data.inspect.duplicates import details_of, near_copies
 from trainables.data.manifest import list_images
 from trainables.data.splits import split_warnings
+from trainables.data.stored import StoredImages
 
 pytestmark = pytest.mark.real
 
@@ -54,6 +55,21 @@ def test_kolektorsdd_has_399_images_of_50_items_52_defective(ksdd: Manifest) -> 
     assert (len(ksdd.rows), sum(row.label for row in ksdd.rows)) == (399, 52)
     assert Counter(Counter(row.group for row in ksdd.rows).values()) == {8: 49, 7: 1}
     assert ksdd.folds == (0, 1, 2)
+
+
+@pytest.mark.parametrize("name", ["ksdd", "mtd"])
+def test_images_as_stored_have_the_sizes_of_their_files_and_of_their_masks(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    manifest: Manifest = request.getfixturevalue(name)
+    rows = [row for row in manifest.rows if row.label][:40]
+    ids = tuple(row.sample for row in rows)
+    split = Split(train=ids, validation=(), test=(), masks=ids)
+    train = load_training(manifest, split, FULL, {}, stored=StoredImages(manifest, 1)).train
+    sizes = {sample: train.given[sample].shape[:2] for sample in ids}
+    assert sizes == {row.sample: (row.height, row.width) for row in rows}
+    assert sizes == {sample: mask.shape for sample, mask in train.masks.items()}
+    assert len({*sizes.values()}) > 1
 
 
 def test_masks_of_mtd_tell_its_five_classes_apart(mtd: Manifest) -> None:
