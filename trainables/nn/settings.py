@@ -145,8 +145,8 @@ class BackboneConfig(PublishedWeightsConfig, frozen=True):
     )
     norm: Norm = Field(
         "bn",
-        description="Normalisation: bn over the batch (published weights and sharp activation maps need it; "
-        "one worker only), gn over groups of channels of one image.",
+        description="Normalisation: bn over the batch (published weights and sharp activation maps need "
+        "it), gn over groups of channels of one image.",
     )
 
     @property

@@ -78,7 +78,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     )
     decision_width: int = Field(128, ge=4, le=1024, description="Channels within the decision head.")
     head_norm: Norm = Field(
-        "bn", description="Normalisation in the heads: bn over the batch (one worker only), or gn."
+        "bn", description="Normalisation in the heads: bn over the batch, or gn."
     )
     gradient_stop: Literal["unsupervised", "always", "never"] = Field(
         "unsupervised",
