@@ -25,8 +25,9 @@ def test_a_shipped_study_trains_each_trial_with_two_workers(tmp_path: Path, cach
     trials = plan_of_table(store.read_table("studies/norm_two_workers/plan.parquet")).trials
     records = store.records(trial.id for trial in trials)
     assert len(records) == len(trials) == 6
-    assert {record.state for record in records.values()} == {"completed"}
-    assert {len(record.environment.workers) for record in records.values()} == {2}
-    # Chance is 0.4, the share of defective test images.
-    assert all(record.result.metrics["image_ap"] > 0.5 for record in records.values())
+    assert {record.status for record in records.values()} == {"finished"}
+    for record in records.values():
+        first, second = record.environment.workers
+        assert first.weights_hash
+        assert first.weights_hash == second.weights_hash
     assert "batch normalisation" in study.ask("report", "norm_two_workers").stdout
