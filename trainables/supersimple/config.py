@@ -77,9 +77,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         True, description="A head of its own for the image's score; off: the highest value of the map."
     )
     decision_width: int = Field(128, ge=4, le=1024, description="Channels within the decision head.")
-    head_norm: Norm = Field(
-        "bn", description="Normalisation in the heads: bn over the batch, or gn."
-    )
+    head_norm: Norm = Field("bn", description="Normalisation in the heads: bn over the batch, or gn.")
     gradient_stop: Literal["unsupervised", "always", "never"] = Field(
         "unsupervised",
         description="Keep the decision's gradient out of the map: with supervision none only (published), "
