@@ -75,7 +75,8 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
 
     # Settings that a method got after its results were stored: at their defaults they change no id.
     added_later: ClassVar[frozenset[str]] = frozenset()
-    # Settings that say where something lies whose hash is a setting beside it: no part of an id.
+    # Settings that say where something lies whose hash is a setting beside it: no part of an id. Of a setting
+    # that is a block, `block.setting`.
     locations: ClassVar[frozenset[str]] = frozenset()
 
     image_size: tuple[int, int] = Field(description="Input height and width, 8 to 16384 pixels each.")
@@ -123,9 +124,16 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def identity_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The same of settings as JSON values, as a point of a search keeps them."""
-        return cls.without_added_later(
-            {name: settings[name] for name in settings if name not in cls.locations}
-        )
+        return cls.without_added_later(cls.without_locations(settings))
+
+    @classmethod
+    def without_locations(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """These settings without ``locations``."""
+        kept = {name: settings[name] for name in settings if name not in cls.locations}
+        for block, _, name in (place.partition(".") for place in cls.locations):
+            if name and isinstance(kept.get(block), dict):
+                kept[block] = {key: value for key, value in kept[block].items() if key != name}
+        return kept
 
     @classmethod
     def without_added_later(cls, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "ImageKind",
     "LocalRun",
     "Run",
     "Stage",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseModel)
+ImageKind = Literal["normal", "defective"]
 
 
 class Checkpoint(NamedTuple):
@@ -147,6 +149,9 @@ class Stage:
     shows: tuple[str, ...] = ()
     # Name and revision of the method whose step it is, where others use it: in the key instead of theirs.
     owner: Mapping[str, Any] = field(default_factory=dict)
+    # It reads training images of this kind alone, no mask and no random number: whatever trials learn from
+    # these images, they share it. None: it may read all that the trial may.
+    images: ImageKind | None = None
 
 
 def shard(batch: Sequence[int], rank: int, world_size: int) -> Sequence[int]:

@@ -13,22 +13,28 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from trainables.run import Stage, StageWork
+from trainables.run import ImageKind, Stage, StageWork
 
 __all__ = ["Stage", "StageWork", "read_facts", "stage_keys", "write_facts"]
 
 _FACTS = "facts.json"
 
 
-def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, str]:
+def stage_keys(
+    stages: Sequence[Stage],
+    base: Mapping[str, Any],
+    of_images: Mapping[ImageKind, Mapping[str, Any]] = MappingProxyType({}),
+) -> dict[str, str]:
     """The key of each stage by name: 16 hex digits of sha256.
 
     Args:
         stages: In an order in which each comes after those that it reads.
         base: JSON values that all stages of a trial depend on: the method with its revision, the data with
             size and channels of the images, the supervision with its subset, split, seed and fold.
+        of_images: The same for stages that read images of one kind alone (``Stage.images``).
 
     Raises:
         ValueError: If a name occurs twice, or a stage comes before one that it reads.
@@ -44,7 +50,7 @@ def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, st
             "name": stage.name,
             "config": dict(stage.config),
             "after": {name: keys[name] for name in stage.after},
-            "base": {**base, **stage.owner},
+            "base": {**(base if stage.images is None else of_images.get(stage.images, {})), **stage.owner},
         }
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()[:16]

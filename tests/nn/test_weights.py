@@ -15,8 +15,8 @@ from trainables.errors import InputError
 from trainables.nn.choices import ResNetShape
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.resnet import ResNet18s
-from trainables.nn.settings import ROOT_VARIABLE, check_name
-from trainables.nn.weights import copy_weights, load_weights_file, weights_path
+from trainables.nn.weight_files import ROOT_VARIABLE, check_name, weights_path
+from trainables.nn.weights import copy_weights, load_weights_file
 
 
 @pytest.fixture(scope="module")

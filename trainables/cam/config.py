@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from trainables.nn.choices import TRUNK_WIDTHS, Fusion, Pool, TrunkName, TrunkStride
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
+from trainables.nn.trunk_file import TrunkChoice, TrunkFile
 from trainables.nn.weight_counts import convolution, resnet, trunk
 
 __all__ = [
@@ -37,10 +38,11 @@ class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
         description="What convolutions see: (x − mean)/std of the training split, or the difference from a "
         "Gaussian blur over its root mean square.",
     )
-    trunk: TrunkName | Literal["own"] = Field(
+    trunk: TrunkChoice[TrunkName | Literal["own"]] = Field(
         "own",
-        description="Network below the head: own, the resnet18s of these settings, or a published one up to "
-        "its map of output_stride pixels (4 to 32), which weights_file starts.",
+        description="Network below the head: own, the resnet18s of these settings; a published one up to "
+        "its map of output_stride pixels (4 to 32), which weights_file starts; or any frozen network as an "
+        "ONNX file, {file: …, sha256: …, maps: […]}, whose last map has output_stride pixels.",
     )
     trunk_lr_ratio: float = Field(
         0.1, ge=0, le=1, description="Learning rate of a published trunk in units of lr; 0: frozen."
@@ -60,6 +62,15 @@ class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
     @model_validator(mode="after")
     def _network_can_be_built(self) -> Self:
         # Building the network's shape refuses impossible strides, so the property is read for its errors.
+        if self.trunk_file is not None:
+            self.check_trunk_file(trunk_lr_ratio=0.0)
+            if self.trunk_file.shapes and self.output_stride != self.trunk_file.strides[-1]:
+                raise ValueError(
+                    f"the head reads the last of trunk.maps, found output_stride: {self.output_stride} and "
+                    f"maps of {list(self.trunk_file.strides)} pixels. Set output_stride: "
+                    f"{self.trunk_file.strides[-1]}, or name other maps"
+                )
+            return self
         if self.trunk == "own":
             _ = self.resnet  # says which strides fit
             self.check_weights()
@@ -85,6 +96,8 @@ class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
     @property
     def maps(self) -> Sequence[tuple[int, int]]:
         """Channels, and pixels between cells, of the map of each stage."""
+        if isinstance(self.trunk, TrunkFile):
+            return [(width, stride) for stride, width in self.trunk.widths.items()]
         if self.trunk == "own":
             return list(zip(self.resnet.widths, self.resnet.strides, strict=True))
         widths = TRUNK_WIDTHS[self.trunk]
@@ -122,6 +135,11 @@ class CamConfig(ClassifierConfig, frozen=True):
                     f"layers are stages of {'resnet18s' if self.trunk == 'own' else self.trunk}, 1 to "
                     f"{len(self.maps)} or -1 for the last: found {layer}"
                 )
+        if self.trunk_file is not None and self.method != "cam" and set(self.explained) != {len(self.maps)}:
+            raise ValueError(
+                "no gradient goes through a trunk's file: its last map alone can be explained, found layers: "
+                f"{list(self.layers)}. Set layers: [-1], or method: cam"
+            )
         if len(set(self.explained)) != len(self.layers):
             raise ValueError(f"a layer is explained once: found {list(self.layers)}")
         return self
@@ -135,12 +153,12 @@ class CamConfig(ClassifierConfig, frozen=True):
 def classifier_settings(config: ClassifierConfig) -> dict[str, Any]:
     """Settings that a classifier's weights depend on, of any config that extends its config: JSON values.
 
-    Without the name of the weights file: its sha256 says which weights they are.
+    Without the name of a file: its sha256 says which weights they are.
     """
     settings = config.model_dump(
         mode="json", include=set(ClassifierConfig.model_fields), exclude={"weights_file"}
     )
-    return ClassifierConfig.without_added_later(settings)
+    return ClassifierConfig.without_added_later(ClassifierConfig.without_locations(settings))
 
 
 class MapSettings(BaseModel, frozen=True, extra="forbid"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,8 +47,8 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     return load_into(folder, ClassifierConfig, Classifier)[0].to(device).eval()
 
 
-def make_classifier(work: StageWork, weights_file: str | None) -> None:
-    config = work.settings(ClassifierConfig, weights_file=weights_file)
+def make_classifier(work: StageWork, places: Mapping[str, Any]) -> None:
+    config = work.settings(ClassifierConfig, **places)
     save_model(work.folder, train_classifier(config, work.data, work.run), config)
 
 

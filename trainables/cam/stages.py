@@ -19,7 +19,7 @@ REVISION = 1  # raised when results change
 
 def classifier_stage(config: ClassifierConfig) -> Stage:
     """A classifier to which nothing is attached: one step, whichever method reads maps off it."""
-    make = partial(LazyFunction("trainables.cam.fit:make_classifier"), weights_file=config.weights_file)
+    make = partial(LazyFunction("trainables.cam.fit:make_classifier"), places=config.places)
     owner = {"trainable": "cam", "revision": REVISION}
     return Stage("classifier", classifier_settings(config), make, owner=owner)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,13 +111,11 @@ def attachments_of(config: FocusConfig) -> list[Attachment]:
 # The stages --------------------------------------------------------------------------------------------
 
 
-def make_classifier(work: StageWork, *, weights_file: str | None) -> None:
-    config = work.settings(FocusConfig, weights_file=weights_file)
+def make_classifier(work: StageWork, *, places: Mapping[str, Any]) -> None:
+    config = work.settings(FocusConfig, **places)
     # Saved as a plain classifier's config: the attachments were for training, and any method can read maps
     # off what is left.
-    classifier = ClassifierConfig.model_validate(
-        {**classifier_settings(config), "weights_file": weights_file}
-    )
+    classifier = ClassifierConfig.model_validate({**classifier_settings(config), **places})
     save_model(
         work.folder, train_classifier(classifier, work.data, work.run, attachments_of(config)), classifier
     )

@@ -38,7 +38,7 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
     # A classifier to which nothing is attached is the stage of `cam`, and is shared with it.
     chain = [classifier_stage(config)]
     if config.clm or config.gcm:
-        make = partial(LazyFunction("trainables.focus.fit:make_classifier"), weights_file=config.weights_file)
+        make = partial(LazyFunction("trainables.focus.fit:make_classifier"), places=config.places)
         chain = [Stage("classifier", settings() | _classifier_settings(config), make)]
     if config.uses_inpainter:
         add("inpainter", settings("inpainter_"))

@@ -8,6 +8,8 @@ every engineer asks for first where there are normal images only, and what any t
     supervision: none
     config: {preset: small, image_size: [128, 128], weights_file: lite0.pth, weights_sha256: …}
 
+``trunk: {file: net.onnx, sha256: …, maps: […]}`` reads any other network, exported to ONNX.
+
 With ``preset: anomaly_dino`` a transformer describes patches, and what is remembered are all of them.
 
 Published, with wide_resnet50_2 and a tenth of the places, means over the fifteen classes of MVTec AD at
@@ -23,15 +25,14 @@ from trainables.contract import Grid, Trainable
 from trainables.memory_bank.config import MemoryBankConfig, count_parameters
 from trainables.memory_bank.presets import PRESETS, footnotes
 from trainables.memory_bank.stages import stages
-from trainables.nn.choices import PATCH
 from trainables.runtime.lazy_import import LazyFunction
 
 __all__ = ["TRAINABLE", "MemoryBankConfig"]
 
 
 def _grid(config: MemoryBankConfig) -> Grid:
-    stride = min(config.layers)
-    return Grid(stride, 0, first=(PATCH - 1) / 2 if stride == PATCH else 0)
+    stride = config.strides[0]
+    return Grid(stride, 0, first=(stride - 1) / 2 if config.sees_patches else 0)
 
 
 TRAINABLE: Trainable[MemoryBankConfig] = Trainable(

@@ -11,7 +11,7 @@ cells: Damm et al. 2025, arXiv:2405.14529, section 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.memory_bank.config import MemoryBankConfig
-from trainables.nn.choices import PATCH
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.layers.trunk import Trunk
@@ -50,9 +49,13 @@ class Bank(nn.Module):
         """Descriptions of the cells of images in [0, 1], float32: B × C × h × w."""
         with forward_context(self.config, images_BCHW.device):
             maps = self.trunk(images_BCHW)
+        return self.joined(maps)
+
+    def joined(self, maps: Mapping[int, Tensor]) -> Tensor:
+        """Descriptions of cells from the trunk's maps by stride."""
         # Each cell stands for its neighbourhood (section 3.1): the mean makes a description robust against
         # a shift by a cell. What lies beyond the border is not counted, or descriptions there would fade.
-        finest, *coarser = self.config.layers
+        finest, *coarser = self.config.strides
         side = self.config.patch
 
         def local(stride: int) -> Tensor:
@@ -98,8 +101,8 @@ class Bank(nn.Module):
 
         # The map: each cell's distance, put where the cell looks, and smoothed as published.
         grid = described_BChw.shape[2:]
-        map_B1hw, (stride, *_) = near_BN.reshape(-1, 1, *grid), self.config.layers
-        if stride == PATCH:  # a cell is a patch, and looks at its middle
+        map_B1hw, (stride, *_) = near_BN.reshape(-1, 1, *grid), self.config.strides
+        if self.config.sees_patches:  # a cell is a patch, and looks at its middle
             map_BHW = F.interpolate(map_B1hw, self.config.image_size, mode="bilinear")[:, 0]
         else:
             map_BHW = enlarge_cells(map_B1hw, stride, self.config.image_size)

@@ -8,11 +8,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trainables.contract import Objection
-from trainables.nn.choices import TRUNK_WIDTHS, TransformerName, TrunkName, TrunkStride, cells_along
+from trainables.nn.choices import PATCH, TRUNK_WIDTHS, TransformerName, TrunkName, TrunkStride, cells_along
 from trainables.nn.settings import OddSide, PublishedWeightsConfig
+from trainables.nn.trunk_file import TrunkChoice, TrunkFile
 from trainables.nn.weight_counts import trunk
 
 __all__ = ["MemoryBankConfig", "count_parameters"]
+
+_NUMBERS = 64  # per pixel, of the network that passes are measured by
 
 
 def _no_single(value: int) -> int:
@@ -28,10 +31,11 @@ class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
 
     added_later: ClassVar[frozenset[str]] = frozenset({"distance", "score_share"})
 
-    trunk: TrunkName | TransformerName = Field(
+    trunk: TrunkChoice[TrunkName | TransformerName] = Field(
         "lite0",
-        description="Published network whose maps are read: lite0 (EfficientNet-Lite0), resnet18, "
-        "wide_resnet50_2, dinov2_vits14 or the same with registers; weights_file is its state dict.",
+        description="Network whose maps are read: lite0 (EfficientNet-Lite0), resnet18, wide_resnet50_2, "
+        "dinov2_vits14 or the same with registers, whose state dict is weights_file; or any network as an "
+        "ONNX file, {file: …, sha256: …, maps: […]}.",
     )
     random_trunk: bool = Field(
         False, description="Leave the trunk's weights random, without a weights_file: a control."
@@ -116,12 +120,14 @@ class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
             raise ValueError(
                 "random_trunk: true leaves weights random, found a weights_file beside it. Leave one out."
             )
-        strides = list(TRUNK_WIDTHS[self.trunk])
-        if not set(self.layers) <= set(strides):
-            raise ValueError(
-                f"{self.trunk} has maps of {strides} pixels between cells, found layers: "
-                f"{list(self.layers)}. Use some of these"
-            )
+        self.check_trunk_file(random_trunk=False, layers=type(self).model_fields["layers"].default)
+        if not isinstance(self.trunk, TrunkFile):
+            strides = list(TRUNK_WIDTHS[self.trunk])
+            if not set(self.layers) <= set(strides):
+                raise ValueError(
+                    f"{self.trunk} has maps of {strides} pixels between cells, found layers: "
+                    f"{list(self.layers)}. Use some of these"
+                )
         if self.reweight and (self.score_share or self.distance == "cosine"):
             raise ValueError(
                 "reweight weighs the euclidean distance of the farthest cell, found score_share: "
@@ -132,7 +138,7 @@ class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
     @property
     def trunk_objections(self) -> list[Objection]:
         """The reason why a frozen trunk without weights cannot be meant, and the way out; else none."""
-        if self.random_trunk or self.weights_file is not None:
+        if self.random_trunk or self.weights_file is not None or self.trunk_file is not None:
             return []
         sentence = (
             f"{self.trunk} is read as it was published, found no weights_file. Name its state dict and "
@@ -142,16 +148,32 @@ class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
 
     @property
     def pass_cost(self) -> float:
+        if self.trunk_file is not None:  # its maps, enlarged and joined
+            return max(1.0, 3 * self.features / (_NUMBERS * self.strides[0] ** 2))
         return 4.0 if self.trunk == "wide_resnet50_2" else 1.0  # its widest map
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels between the cells of the maps that are read, from fine to coarse."""
+        return self.layers if self.trunk_file is None else self.trunk_file.strides
+
+    @property
+    def sees_patches(self) -> bool:
+        """True where a cell is a transformer's patch, and looks at its middle."""
+        return self.trunk_file is None and self.layers[0] == PATCH
 
     @property
     def features(self) -> int:
         """Numbers that describe a cell."""
+        if isinstance(self.trunk, TrunkFile):
+            return sum(self.trunk.widths.values())
         return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.layers)
 
     @property
     def cells_per_image(self) -> int:
         """Cells of the finest map."""
+        if self.trunk_file is not None:
+            return math.prod(self.trunk_file.shapes[0][1:])
         return math.prod(cells_along(side, self.layers[0]) for side in self.image_size)
 
     def remembered(self, cells: int) -> int:

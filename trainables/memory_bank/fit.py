@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,8 @@ from trainables.memory_bank.bank import Bank, farthest_points
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, read_bank
 from trainables.memory_bank.stages import stages
-from trainables.nn.batches.passes import image_passes
+from trainables.nn.batches.kept_maps import kept_trunk_maps
+from trainables.nn.batches.passes import image_passes, images_per_pass
 from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import save_model, with_layout
@@ -49,8 +52,8 @@ def fit(config: MemoryBankConfig, data: TrainingData, run: Run) -> MemoryBankPre
     _check_cells(config, len(normals.train))
 
     # The bank is a stage, so trials that differ in the score, the neighbours or the smoothing share it.
-    (stage,) = stages(config)
-    bank = read_bank(run.stage(stage, data), config)
+    folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
+    bank = read_bank(folders["bank"], config)
     detector = Detector(with_layout(bank, config), config).to(run.device)
     detector.measure(normals.held_out)
     run.log(0, {"held_out": float(len(normals.held_out))}, 1)
@@ -71,8 +74,8 @@ def _check_cells(config: MemoryBankConfig, images: int) -> None:
         )
 
 
-def make_bank(work: StageWork, *, weights_file: str | None) -> None:
-    config = work.settings(MemoryBankConfig, weights_file=weights_file)
+def make_bank(work: StageWork, *, places: Mapping[str, Any]) -> None:
+    config = work.settings(MemoryBankConfig, **places)
     run = work.run
     # The same division as in ``fit``, from the same random numbers: held-out images are not remembered.
     images = divide_normals(work.data, config.held_out, run).train
@@ -88,7 +91,7 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
 
     # From all cells to the few that cover them. Greedy choice costs a pass over all cells for each that is
     # chosen, hence on a projection to fewer dimensions (section 3.2).
-    cells_NC = _drawn_cells(bank, images, run)
+    cells_NC = _drawn_cells(bank, _descriptions(bank, images, work), len(images), run)
     count = config.remembered(len(cells_NC))
     chosen, reach = list(range(len(cells_NC))), 0.0
     if count < len(cells_NC):
@@ -105,15 +108,31 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
     save_model(work.folder, bank, config)
 
 
+def _descriptions(bank: Bank, images: ImageSet, work: StageWork) -> Iterator[Tensor]:
+    """Descriptions of images in order, a pass at a time, B × C × h × w; of a trunk's file by its stage."""
+    device, cost, file = work.run.device, bank.config.pass_cost, bank.config.trunk_file
+    everything = range(len(images))
+    if file is None:
+        for images_BCHW in image_passes(images, everything, device, cost):
+            yield bank.describe(images_BCHW)
+        return
+    kept = kept_trunk_maps(file, work.inputs, work.data.train, "none", device)
+    positions = {name: position for position, name in enumerate(work.data.train.ids)}
+    at_once = images_per_pass(bank.config.image_size, device, cost)
+    for start in everything[::at_once]:
+        maps = kept.read([positions[name] for name in images.ids[start : start + at_once]])
+        yield bank.joined(dict(zip(file.strides, maps, strict=True)))
+
+
 @torch.inference_mode()
-def _drawn_cells(bank: Bank, images: ImageSet, run: Run) -> Tensor:
-    """Descriptions of all cells of ``images``, N × C, or of as many as the config admits, drawn at random."""
+def _drawn_cells(bank: Bank, described_BChw: Iterable[Tensor], images: int, run: Run) -> Tensor:
+    """Descriptions of all cells of images, N × C, or of as many as the config admits, drawn at random."""
     config, described, before = bank.config, list[Tensor](), 0
     # Cells are drawn by number before any is described, so no more than these are ever held in memory.
-    numbers = run.generator("cells").permutation(config.cells_per_image * len(images))
+    numbers = run.generator("cells").permutation(config.cells_per_image * images)
     drawn = np.sort(numbers[: config.most_cells])
-    for batch in image_passes(images, range(len(images)), run.device, config.pass_cost):
-        cells_NC = bank.describe(batch).flatten(2).transpose(1, 2).flatten(0, 1)
+    for batch in described_BChw:
+        cells_NC = batch.flatten(2).transpose(1, 2).flatten(0, 1)
         here = drawn[(drawn >= before) & (drawn < before + len(cells_NC))] - before
         described.append(cells_NC[torch.from_numpy(here).to(run.device)])
         before += len(cells_NC)

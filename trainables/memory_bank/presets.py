@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainables.memory_bank.config import MemoryBankConfig
-from trainables.nn.choices import PATCH
 
 __all__ = ["PRESETS", "footnotes"]
 
@@ -39,7 +38,7 @@ def footnotes(config: MemoryBankConfig) -> Sequence[str]:
         "not remembered). Defective validation images choose thresholds by their labels.",
         "memory_bank: images are brought to whole patches of 14 pixels, and used as they are: the published "
         "masks of the background and rotations of normal images are options there, and left out here."
-        if config.layers[0] == PATCH
+        if config.sees_patches
         else "memory_bank: means over neighbourhoods keep all channels (published code: pooled to 1024), and "
         "maps are joined where their cells look (our reading).",
         *config.weights_notes,

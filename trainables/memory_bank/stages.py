@@ -1,4 +1,7 @@
-"""The one stage of the method: what is remembered. How images are held against it is no part of it."""
+"""The stages of the method: maps of a trunk that is a file, and what is remembered.
+
+How images are held against it is no part of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainables.memory_bank.config import MemoryBankConfig
+from trainables.nn.trunk_stages import trunk_stages
 from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 
@@ -17,6 +21,9 @@ _REMEMBERED = ("layers", "patch", "distance", "coreset", "most_cells", "projecti
 
 def stages(config: MemoryBankConfig) -> Sequence[Stage]:
     """The stages of ``config``, in the order in which they are made."""
-    make = partial(LazyFunction("trainables.memory_bank.fit:make_bank"), weights_file=config.weights_file)
+    file = config.trunk_file
+    before = [] if file is None else trunk_stages(file, "none", ("normal",))
+    make = partial(LazyFunction("trainables.memory_bank.fit:make_bank"), places=config.places)
     settings = config.without_added_later(config.part(names=(*_READ, *_REMEMBERED)))
-    return [Stage("bank", settings, make)]
+    after = tuple(stage.name for stage in before)
+    return [*before, Stage("bank", config.without_locations(settings), make, after=after)]

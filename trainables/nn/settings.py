@@ -6,8 +6,7 @@ those of a classifier that trains from random weights on few images: a short, na
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
@@ -23,9 +22,10 @@ from trainables.nn.choices import (
     Stem,
     TrainingSchedule,
 )
+from trainables.nn.trunk_file import TrunkFile
+from trainables.nn.weight_files import check_name
 
 __all__ = [
-    "ROOT_VARIABLE",
     "BackboneConfig",
     "BalancedTrainingConfig",
     "HalvedBatch",
@@ -34,27 +34,11 @@ __all__ = [
     "PseudoLabelConfig",
     "PublishedWeightsConfig",
     "check_halvings",
-    "check_name",
 ]
 
 InputLayer = Literal["standardised", "local_contrast"]
 
-ROOT_VARIABLE = "ASSAY_WEIGHTS"
 _LEAST_SIDE = 16  # pixels: what all nets' default depths can halve
-
-
-def check_name(name: str) -> str:
-    """``name`` if it is a relative path that cannot leave its root.
-
-    Raises:
-        ValueError: Otherwise.
-    """
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise ValueError(
-            f"weights_file is a path below the folder {ROOT_VARIABLE}, such as resnet18.pth; found {name!r}"
-        )
-    return name
 
 
 def check_halvings(image_size: tuple[int, int], name: str, levels: int) -> None:
@@ -91,7 +75,8 @@ OddSide = Annotated[int, AfterValidator(_odd)]
 class PublishedWeightsConfig(TrainableConfig, frozen=True):
     """A published network that a method starts from or learns from."""
 
-    locations = frozenset({"weights_file"})  # its sha256 says which weights they are
+    # A sha256 says which weights they are, and decides what was found in a trunk's file.
+    locations = frozenset({"weights_file", "trunk.file", "trunk.shapes", "trunk.strides", "trunk.size"})
 
     weights_file: Annotated[str, AfterValidator(check_name)] | None = Field(
         None,
@@ -112,13 +97,47 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
             )
         return self
 
+    def check_trunk_file(self, **unread: Any) -> None:
+        """Refuse settings beside a trunk's file that nothing would read.
+
+        Args:
+            unread: The method's own settings of named trunks, with the value that they have to keep.
+
+        Raises:
+            ValueError: If one is set, or the trunk is a file and there are weights for it.
+        """
+        if self.trunk_file is None:
+            return
+        kept = {"weights_file": None, **unread}
+        changed = {name: getattr(self, name) for name in kept if getattr(self, name) != kept[name]}
+        if changed:
+            settings = ", ".join(f"{name}: {value}" for name, value in changed.items())
+            raise ValueError(
+                f"a trunk by its file is read as it is, found {settings} beside it. Leave it out, or set "
+                + ", ".join(f"{name}: {'none' if kept[name] is None else kept[name]}" for name in changed)
+            )
+
+    @property
+    def trunk_file(self) -> TrunkFile | None:
+        """The network below the method's heads where it is a file, for methods that have a ``trunk``."""
+        trunk = getattr(self, "trunk", None)
+        return trunk if isinstance(trunk, TrunkFile) else None
+
+    @property
+    def places(self) -> dict[str, Any]:
+        """Settings that no key of a stage holds, since hashes stand for them: its making needs them."""
+        file = self.trunk_file
+        trunk = {} if file is None else {"trunk": file.model_dump(mode="json")}
+        return {"weights_file": self.weights_file, **trunk}
+
     @property
     def weights_notes(self) -> list[str]:
-        """Footnotes of a table whose rows start from the weights file; none without one."""
-        if self.weights_sha256 is None:
+        """Footnotes of a table whose rows start from published weights; none without such."""
+        sha256 = self.trunk_file.sha256 if self.trunk_file is not None else self.weights_sha256
+        if sha256 is None:
             return []
         return [
-            f"weights: sha256 {self.weights_sha256[:12]}…. These rows start from weights trained on other "
+            f"weights: sha256 {sha256[:12]}…. These rows start from weights trained on other "
             "images; rows trained from random weights are not comparable with them."
         ]
 

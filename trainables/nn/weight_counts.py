@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trainables.nn.choices import ResNetShape, TransformerName, TrunkName, TrunkStride
+from trainables.nn.trunk_file import TrunkFile
 
 __all__ = ["convolution", "double_conv", "image_head", "plain_unet", "resnet", "trunk", "unet"]
 
@@ -45,9 +46,9 @@ def resnet(shape: ResNetShape) -> int:
     return weights
 
 
-def trunk(name: TrunkName | TransformerName, deepest: TrunkStride) -> int:
-    """``Trunk`` up to the map of stride ``deepest``."""
-    return _TRUNKS[name][deepest]
+def trunk(name: TrunkName | TransformerName | TrunkFile, deepest: TrunkStride) -> int:
+    """``Trunk`` up to the map of stride ``deepest``; of a file as many as take its room, 4 bytes each."""
+    return name.size // 4 if isinstance(name, TrunkFile) else _TRUNKS[name][deepest]
 
 
 def unet(widths: Sequence[int]) -> int:

@@ -1,17 +1,13 @@
 """Published weights: a state dict as its authors wrote it, from a declared folder, its sha256 in the study.
 
-The study names the file relative to the folder ``ASSAY_WEIGHTS`` (an environment variable, as data roots
-are: a study holds no paths of a machine) and says its sha256. Nothing is read of a file with another
-sha256, and what is read is tensors only (``weights_only``), never code.
+What is read is tensors only (``weights_only``), never code. Where the file lies: ``weight_files.py``.
 
 Published networks see RGB, ours BGR: the first convolution's channels are turned round on the way in.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,9 +18,10 @@ from torch import Tensor, nn
 
 from trainables.errors import InputError
 from trainables.nn.choices import TransformerName, TrunkName
-from trainables.nn.settings import ROOT_VARIABLE, PublishedWeightsConfig
+from trainables.nn.settings import PublishedWeightsConfig
+from trainables.nn.weight_files import read_meant, weights_path
 
-__all__ = ["copy_weights", "load_weights", "load_weights_file", "weights_path"]
+__all__ = ["copy_weights", "load_weights", "load_weights_file"]
 
 
 class _StateDict(NamedTuple):
@@ -70,41 +67,13 @@ def load_weights(
         copy_weights(network, tensors, config.weights_file, name, whole)
 
 
-def weights_path(name: str) -> Path:
-    """Find the weights file ``name`` on this machine.
-
-    Raises:
-        InputError: If the folder is not declared, or the file is missing or lies outside of it.
-    """
-    declared = os.environ.get(ROOT_VARIABLE)
-    if not declared:
-        raise InputError(
-            f"weights_file: {name} is looked for in the folder that the environment variable {ROOT_VARIABLE} "
-            "names, which is not set. Set it on every machine that trains, or leave weights_file out."
-        )
-    root = Path(declared).resolve()
-    path = (root / name).resolve()  # through links, so that none leads out
-    if not path.is_relative_to(root):
-        raise InputError(f"weights_file: {name} leads out of {ROOT_VARIABLE}. Put the file itself there.")
-    if not path.is_file():
-        raise InputError(f"weights_file: there is no file {name} in {root} ({ROOT_VARIABLE}). Put it there.")
-    return path
-
-
 def load_weights_file(path: Path, sha256: str) -> dict[str, Tensor]:
     """The tensors of a state dict as ``torch.save`` wrote it, on the CPU.
 
     Raises:
         InputError: If the file has another sha256, or holds anything else than tensors by name.
     """
-    # The sha256 is checked on the very bytes that are then read: the file might change in between.
-    data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != sha256:
-        raise InputError(
-            f"{path.name} is not the file that the study means: its sha256 is {digest}, weights_sha256 is "
-            f"{sha256}. Fetch the file again, or correct weights_sha256."
-        )
+    data = read_meant(path, sha256)
     try:
         state: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

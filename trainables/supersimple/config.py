@@ -20,11 +20,13 @@ from trainables.nn.choices import (
     TrunkStride,
 )
 from trainables.nn.settings import HalvedBatch, PublishedWeightsConfig
+from trainables.nn.trunk_file import TrunkChoice, TrunkFile
 from trainables.nn.weight_counts import convolution, resnet, trunk
 
 __all__ = ["SuperSimpleConfig", "count_parameters"]
 
 _COARSER: TrunkStride = 16  # stride of the coarser map of a published network
+_MAPS = 2  # of a trunk that are read
 _NUMBERS = 64  # per pixel, of the network that passes are measured by
 
 
@@ -38,10 +40,11 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         16, description="Pixels between cells of the own trunk's last stage, stem included."
     )
 
-    trunk: TrunkName | Literal["own"] = Field(
+    trunk: TrunkChoice[TrunkName | Literal["own"]] = Field(
         "own",
         description="Frozen network below the heads: a published one by its weights_file (wide_resnet50_2 in "
-        "the paper), or own, trained as a stage.",
+        "the paper), own, trained as a stage, or any network as an ONNX file, "
+        "{file: …, sha256: …, maps: [finer, coarser]}.",
     )
     trunk_lr_ratio: float = Field(
         0.0,
@@ -149,7 +152,14 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     @model_validator(mode="after")
     def _network_can_be_built(self) -> Self:
         # Building the network's shape refuses impossible strides, so the property is read for its errors.
-        if self.trunk == "own":
+        if self.trunk_file is not None:
+            self.check_trunk_file(trunk_lr_ratio=0.0, finer_stride=8)
+            if len(self.trunk_file.maps) != _MAPS:
+                raise ValueError(
+                    f"two maps are read of a trunk, the finer and the coarser, found trunk.maps: "
+                    f"{list(self.trunk_file.maps)}. Name two outputs of the file"
+                )
+        elif self.trunk == "own":
             _ = self.resnet  # says which strides fit
             self.check_weights()
             if self.finer_stride != type(self).model_fields["finer_stride"].default:
@@ -204,6 +214,9 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     @property
     def strides(self) -> tuple[int, int]:
         """Pixels between the cells of the two maps that are read, the finer first."""
+        if self.trunk_file is not None:
+            finer, coarser = self.trunk_file.strides
+            return finer, coarser
         if self.trunk != "own":
             return self.read
         finer, coarser = self.resnet.strides[-2:]
@@ -217,6 +230,8 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     @property
     def features(self) -> int:
         """Channels of both maps together."""
+        if isinstance(self.trunk, TrunkFile):
+            return sum(self.trunk.widths.values())
         if self.trunk != "own":
             return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.read)
         return sum(self.resnet.widths[-2:])
@@ -229,7 +244,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     @property
     def lacks_weights(self) -> str | None:
         """The reason why a frozen trunk without weights cannot be meant, and the way out; else None."""
-        if self.learns or self.weights_file is not None:
+        if self.learns or self.weights_file is not None or self.trunk_file is not None:
             return None
         return (
             f"trunk: {self.trunk} is read as it was published, found no weights_file. Name its state dict "

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trainables.cam.config import ClassifierConfig
@@ -24,26 +21,28 @@ from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.errors import InputError
 from trainables.nn.batches.augmentation import Augmentation
-from trainables.nn.batches.on_device import TrainingImages, sent
+from trainables.nn.batches.kept_maps import SHARD, KeptMaps, keep_maps, kept_trunk_maps
+from trainables.nn.batches.on_device import TrainingImages
 from trainables.nn.batches.passes import image_batches, in_passes
-from trainables.nn.choices import TrunkStride, flip_views
+from trainables.nn.choices import TrunkStride
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
 from trainables.stages import StageWork
 from trainables.supersimple.config import SuperSimpleConfig
+from trainables.supersimple.stages import MAPS
 
 __all__ = [
     "ComputedMaps",
-    "KeptMaps",
     "OwnTrunk",
     "combined",
+    "kept_maps",
     "new_trunk",
     "read_trunk",
     "to_pixels",
     "trunk_features",
 ]
 
-_SHARD = 32  # images of a file
+_NAMES = ("finer", "coarser")
 
 
 class OwnTrunk(nn.Module):
@@ -104,9 +103,11 @@ def trunk_features(trunk: nn.Module, config: SuperSimpleConfig, images_BCHW: Ten
 class ComputedMaps:
     """Maps of training images as they are seen in an epoch, made when they are asked for."""
 
-    def __init__(self, trunk: nn.Module, config: SuperSimpleConfig, images: ImageSet) -> None:
+    def __init__(
+        self, trunk: nn.Module, config: SuperSimpleConfig, images: ImageSet, device: torch.device
+    ) -> None:
         self.trunk, self.config = trunk, config
-        self.images = TrainingImages(images, config, next(trunk.parameters()).device)
+        self.images = TrainingImages(images, config, device)
 
     def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
         """Both maps of some images (at least one), the finer first."""
@@ -114,50 +115,35 @@ class ComputedMaps:
         return _in_passes(self.trunk, self.config, shown_BCHW)
 
 
-class KeptMaps:
-    """The same from a stage's folder; the files are mapped into memory, not read as a whole."""
-
-    def __init__(self, folder: Path, config: SuperSimpleConfig, device: torch.device) -> None:
-        self.views = flip_views(config.head_flips)
-        self.device = device
-        self.shards = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
-
-    def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
-        """Both maps of some images (at least one), the finer first."""
-        # Every view of an image was kept beside it, so a flip is a place in the file and not a computation.
-        rows = [
-            (i, self.views.index((bool(views.mirrored[i]), bool(views.overturned[i])))) for i in positions
-        ]
-        maps: list[Tensor] = []
-        for name in ("finer", "coarser"):
-            slices = [shard.get_slice(name) for shard in self.shards]
-            values = [cast("Tensor", slices[i // _SHARD][i % _SHARD, view]) for i, view in rows]
-            maps.append(sent(torch.stack(values), self.device).float())
-        return maps
+def kept_maps(
+    config: SuperSimpleConfig, folders: Mapping[str, Path], images: ImageSet, device: torch.device
+) -> KeptMaps | None:
+    """The maps of training images from the stages' folders; None where they are not kept."""
+    if not config.keep_maps:
+        return None
+    if config.trunk_file is not None:
+        return kept_trunk_maps(config.trunk_file, folders, images, config.head_flips, device)
+    return KeptMaps([(folders[MAPS], range(len(images)))], _NAMES, config.head_flips, device)
 
 
 def make_maps(work: StageWork, *, weights_file: str | None) -> None:
-    """Leave both maps of every training image in every view: N × views × C × h × w, in half precision."""
+    """Leave both maps of every training image in every view, in half precision."""
     config = work.settings(SuperSimpleConfig, weights_file=weights_file)
     # One worker makes the maps of all, since a stage's folder is written once.
     if work.run.rank:
         return
 
-    # One file for each 32 images bounds the memory; half precision halves a folder that may hold gigabytes.
+    # Half precision halves a folder that may hold gigabytes.
     trunk, images = read_trunk(config, work.inputs, work.run.device), work.data.train
-    size = 0
-    batches = image_batches(images, range(len(images)), work.run.device, _SHARD)
-    for shard, pictures_BCHW in enumerate(batches):
-        views: list[list[Tensor]] = []
-        for flips in flip_views(config.head_flips):
-            # The image is flipped and not its map: a network's cells look at the first pixel of their
-            # square, and mirrored they would look at the last.
-            axes = [axis for axis, flipped in zip((3, 2), flips, strict=True) if flipped]
-            views.append([m.half().cpu() for m in _in_passes(trunk, config, pictures_BCHW.flip(axes))])
-        finer, coarser = (torch.stack(maps, dim=1) for maps in zip(*views, strict=True))
-        size += finer.nbytes + coarser.nbytes
-        save_file({"finer": finer, "coarser": coarser}, work.folder / f"maps-{shard:05d}.safetensors")
-    work.run.log(0, {"images": float(len(images)), "mebibytes": size / 2**20}, 1)
+    size = keep_maps(
+        work.folder,
+        _NAMES,
+        image_batches(images, range(len(images)), work.run.device, SHARD),
+        lambda images_BCHW: _in_passes(trunk, config, images_BCHW),
+        flips=config.head_flips,
+        dtype=torch.float16,
+    )
+    work.run.log(0, {"images": float(len(images)), "mebibytes": size}, 1)
 
 
 def combined(maps: Sequence[Tensor], config: SuperSimpleConfig) -> Tensor:

@@ -22,6 +22,7 @@ from trainables.data.samples import TrainingData
 from trainables.errors import InputError
 from trainables.evaluation.pseudo_labels import OPEN
 from trainables.nn.batches.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.kept_maps import KeptMaps
 from trainables.nn.batches.on_device import numbers
 from trainables.nn.batches.sampling import BalancedSampler
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
@@ -30,12 +31,12 @@ from trainables.nn.models import forward_context, with_layout
 from trainables.nn.training.loop import BatchShard, TrainingHooks, train
 from trainables.nn.training.parts import check_images, sum_over_workers, validation_ap
 from trainables.supersimple.config import SuperSimpleConfig
-from trainables.supersimple.features import ComputedMaps, KeptMaps, combined, read_trunk
+from trainables.supersimple.features import ComputedMaps, combined, kept_maps, read_trunk
 from trainables.supersimple.loss import CellTruth, Totals, head_losses
 from trainables.supersimple.network import Heads, SuperSimpleNet, new_heads
 from trainables.supersimple.noise import draw_noise
 from trainables.supersimple.predictor import SuperSimplePredictor
-from trainables.supersimple.stages import MAPS, stages
+from trainables.supersimple.stages import stages
 from trainables.unsupervised.normals import normal_images
 
 __all__ = ["feature_spread", "fit", "known_cells", "with_noise"]
@@ -121,11 +122,8 @@ class _Step:
 
         # Maps of training images come from the stage where they are kept; otherwise each step computes them
         # anew, which a large set on a GPU prefers.
-        source = (
-            KeptMaps(folders[MAPS], config, run.device)
-            if MAPS in folders
-            else ComputedMaps(trunk, config, data.train)
-        )
+        kept = kept_maps(config, folders, data.train, run.device)
+        source = kept or ComputedMaps(trunk, config, data.train, run.device)
         views_of = drawn_views(len(data.train), config.head_flips, 0.0, run.generator)
 
         # Noise may be measured in the spread of normal features; a few images suffice for a standard

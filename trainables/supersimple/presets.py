@@ -53,6 +53,10 @@ def footnotes(config: SuperSimpleConfig) -> Sequence[str]:
             f"trunk: {config.trunk}. The frozen trunk learned {learnt} of the training part, which the "
             "published one did not."
         )
+    elif config.trunk_file is not None:
+        notes.append(
+            f"trunk: {config.trunk_file.file}. Another frozen trunk than the published WideResNet-50."
+        )
     elif config.trunk != "wide_resnet50_2":
         notes.append(f"trunk: {config.trunk}. A smaller frozen trunk than the published WideResNet-50.")
     notes.append(

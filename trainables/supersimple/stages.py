@@ -1,5 +1,7 @@
 """The stages of the method: the trunk of one's own, and the maps of training images; without torch.
 
+The maps of a trunk that is a file are those of ``trainables/nn/trunk_stages.py``, which all methods share.
+
 Trials that differ in their heads, noise or losses alone share both.
 """
 
@@ -10,6 +12,7 @@ from functools import partial
 
 from trainables.cam.config import ClassifierConfig, classifier_settings
 from trainables.cam.stages import classifier_stage
+from trainables.nn.trunk_stages import trunk_stages
 from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 from trainables.supersimple.config import SuperSimpleConfig
@@ -39,7 +42,9 @@ def stages(config: SuperSimpleConfig) -> Sequence[Stage]:
     """The own trunk's training, if any, then the maps of the training images, where they are kept."""
     trunk = trunk_stage(config)
     chain = [] if trunk is None else [trunk]
-    if config.keep_maps:
+    if config.keep_maps and config.trunk_file is not None:
+        chain += trunk_stages(config.trunk_file, config.head_flips)
+    elif config.keep_maps:
         # The maps depend on the trunk: a trained one is in the key through its stage, a published one
         # through its sha256.
         published = () if trunk is not None else ("weights_sha256",)

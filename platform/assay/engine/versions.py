@@ -37,7 +37,15 @@ __all__ = [
 ]
 
 COMMIT_VARIABLE = "ASSAY_COMMIT"  # shipped code is no checkout: whoever ships it says the commit
-_PACKAGES = ("torch", "ray", "numpy", "opencv-contrib-python-headless", "scikit-learn", "pyarrow")
+_PACKAGES = (
+    "torch",
+    "ray",
+    "numpy",
+    "opencv-contrib-python-headless",
+    "scikit-learn",
+    "pyarrow",
+    "onnxruntime",
+)
 _ABSENT = "not installed"
 _SHOWN = 12  # characters of a source hash
 

@@ -54,6 +54,7 @@ _PACKAGES = (
     "opencv-contrib-python-headless",
     "pydantic",
     "safetensors",
+    "onnxruntime",
     "pyarrow",
     "scikit-learn",
     "scipy",

@@ -6,6 +6,7 @@
 
 Images are those that a method gets: grey or BGR, in [0, 1]. A trunk standardises them as its weights ask for,
 so a saved model needs nothing beside it. Channels by stride stand in ``choices.TRUNK_WIDTHS``, without torch.
+Any other network is a file (``trunk_file.py``): frozen from the start, and a saved model holds the file.
 
 Trade-off: a grey image passes as three equal channels. Summing the first convolution's weights would save a
 few percent of the work, but each channel has its own mean.
@@ -23,8 +24,10 @@ from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape, TransformerName, Tr
 from trainables.nn.layers.dinov2 import DinoV2
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.lite import Lite0
+from trainables.nn.layers.onnx_network import OnnxNetwork
 from trainables.nn.layers.resnet import ResNet18s, WideResNet50
 from trainables.nn.settings import PublishedWeightsConfig
+from trainables.nn.trunk_file import TrunkFile
 from trainables.nn.weights import load_weights
 
 __all__ = ["Trunk"]
@@ -41,25 +44,31 @@ class Trunk(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: TrunkName | TransformerName, deepest: TrunkStride = 32) -> None:
-        """``deepest``: stride of the last map, pixels; later stages are left out, also of saved models.
+    def __init__(self, name: TrunkName | TransformerName | TrunkFile, deepest: TrunkStride = 32) -> None:
+        """``deepest``: stride of the last map, pixels; later stages are left out, also of saved models. A
+        file has the maps that it names.
 
         ``resnet18`` has 11.2 million weights, ``lite0`` 3.0, ``wide_resnet50_2`` 66.8 and ``dinov2_vits14``,
         whose one map has a cell for each patch of 14 pixels, 22.1.
         """
         super().__init__()
-        self.name: TrunkName | TransformerName = name
-        self.widths: Mapping[TrunkStride, int] = {
-            stride: width for stride, width in TRUNK_WIDTHS[name].items() if stride <= deepest
-        }
+        self.name: TrunkName | TransformerName | TrunkFile = name
+        self.frozen = isinstance(name, TrunkFile)
+        self.widths: Mapping[int, int]
+        if isinstance(name, TrunkFile):
+            self.widths = name.widths
+            self.network = OnnxNetwork(name)
+            return
+        self.widths = {stride: width for stride, width in TRUNK_WIDTHS[name].items() if stride <= deepest}
         photographs = _TENSORFLOW if name == "lite0" else _TORCHVISION
         for key, values in photographs.items():
             self.register_buffer(key, torch.tensor(values).reshape(1, 3, 1, 1))
-        self.frozen = False
         self.network = _network(name, deepest)
 
-    def forward(self, images_BCHW: Tensor) -> dict[TrunkStride, Tensor]:
+    def forward(self, images_BCHW: Tensor) -> dict[int, Tensor]:
         """Maps B × ``widths[stride]`` × ``cells_along`` H and W, of grey or BGR images in [0, 1]."""
+        if isinstance(self.network, OnnxNetwork):
+            return self.network(images_BCHW)
         images = images_BCHW.expand(-1, 3, -1, -1)
         standardised = (images - self.mean) / self.std
         if isinstance(self.network, ResNet18s):
@@ -72,6 +81,10 @@ class Trunk(nn.Module):
         Raises:
             InputError: If the file is missing, not the one meant or of another network.
         """
+        if isinstance(self.name, TrunkFile):
+            assert isinstance(self.network, OnnxNetwork), "made above"
+            self.network.read(weights.image_size)
+            return self
         with torch.device("meta"):
             whole = _network(self.name, 32)
         load_weights(self.network, weights, self.name, whole)

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from assay.engine.versions import COMMIT_VARIABLE, source_files, source_roots, source_version
-from trainables.nn.settings import ROOT_VARIABLE as WEIGHTS_VARIABLE
+from trainables.nn.weight_files import ROOT_VARIABLE as WEIGHTS_VARIABLE
 from trainables.runtime.device import MMAP_THRESHOLD, TRIM_THRESHOLD
 
 __all__ = ["SETTINGS", "runtime_env", "stage"]

@@ -22,7 +22,7 @@ from trainables.data.inspect.survey import Survey
 from trainables.data.spec import Supervision, Tiles
 from trainables.data.splits import items_of_rows, make_split
 from trainables.errors import InputError
-from trainables.nn.settings import ROOT_VARIABLE
+from trainables.nn.weight_files import ROOT_VARIABLE
 from trainables.plugins.catalogue import TRAINABLES
 from trainables.segdec.presets import PRESETS as SEGDEC
 from trainables.supervised.presets import PRESETS as SUPERVISED

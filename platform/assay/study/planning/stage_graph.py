@@ -55,7 +55,12 @@ def stages_of(trial: Trial, trainable: AnyTrainable | None = None) -> list[Need]
         "seed": trial.seed,
         "fold": trial.fold,
     }
-    keys = stage_keys(stages, base)
+    # Images of a kind are those that data, seed and fold leave to training. Without labels there are no
+    # defective ones; other supervisions take only masks away.
+    shared = {name: base[name] for name in ("image_size", "channels", "manifest", "seed", "fold")}
+    images = {**shared, "data": trial.data.model_dump(mode="json")}
+    without = {"supervision": "none"} if trial.supervision.kind == "none" else {}
+    keys = stage_keys(stages, base, {"normal": images, "defective": {**images, **without}})
     return [Need(keys[stage.name], stage) for stage in stages]
 
 
