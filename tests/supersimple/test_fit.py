@@ -21,7 +21,7 @@ from tests.supersimple.small import SIZE, data_of, fitted, head_weights, tiny_co
 from tests.supervised.surfaces import joined, surfaces
 from tests.supervised.test_fit import KilledRun, NoMasks, equal, with_masks
 from trainables.cam.config import CamConfig, ClassifierConfig
-from trainables.cam.stages import classifier_stage
+from trainables.cam.stages import classifier_stages
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData, TrainingData
 from trainables.data.spec import Supervision
@@ -200,7 +200,7 @@ def test_the_own_trunk_is_the_classifier_of_cam() -> None:
     (ours, _), settings = stages(tiny_config()), tiny_config().model_dump()
     read = set(ClassifierConfig.model_fields) - {"trunk_lr_ratio"}
     theirs = CamConfig.model_validate({name: settings[name] for name in read})
-    assert dict(ours.config) == dict(classifier_stage(theirs).config)
+    assert dict(ours.config) == dict(classifier_stages(theirs)[-1].config)
     assert ours.owner["trainable"] == "cam"
 
 

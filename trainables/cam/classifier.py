@@ -28,7 +28,8 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Undefined, image_ap
-from trainables.nn.batches.augmentation import Augmentation, drawn_views
+from trainables.nn.batches.augmentation import drawn_views
+from trainables.nn.batches.kept_maps import KeptMaps
 from trainables.nn.batches.on_device import TrainingImages
 from trainables.nn.batches.passes import image_passes
 from trainables.nn.batches.sampling import BalancedSampler
@@ -118,7 +119,11 @@ class Attachment(nn.Module):
 
 
 def train_classifier(
-    config: ClassifierConfig, data: TrainingData, run: Run, attachments: Sequence[Attachment] = ()
+    config: ClassifierConfig,
+    data: TrainingData,
+    run: Run,
+    attachments: Sequence[Attachment] = (),
+    kept: KeptMaps | None = None,
 ) -> Classifier:
     """Train a classifier on the labels of ``data``; the weights are those of the last epoch.
 
@@ -130,6 +135,7 @@ def train_classifier(
         data: Training and validation. No mask is read.
         run: Random numbers, checkpoints and gradients over workers.
         attachments: What adds to the loss, in this order.
+        kept: The trunk's maps of the training images; None: computed in each step.
 
     Raises:
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
@@ -146,7 +152,20 @@ def train_classifier(
     views_of = drawn_views(len(data.train), config.flips, config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
-        return _backward(net, _forward(net, images, views_of(shard.epoch), shard, run), attachments)
+        views = views_of(shard.epoch)
+        maps = kept.read(shard.positions, views) if kept is not None and shard.positions else None
+        shown_BCHW = views.show(images, shard.positions)
+        output = net(shown_BCHW, maps)
+        step = ClassifierStep(
+            images_BCHW=shown_BCHW,
+            label_B=images.labels_of(shard.positions),
+            features_BKhw=output.features_BKhw,
+            evidence_B1hw=output.evidence_B1hw,
+            score_B=output.score_B,
+            shard=shard,
+            run=run,
+        )
+        return _backward(net, step, attachments)
 
     def after_step() -> None:
         for attachment in attachments:
@@ -212,23 +231,6 @@ def classifier_scores(net: Classifier, images: ImageSet) -> NDArray[np.float64]:
     net.eval()
     batches = image_passes(images, range(len(images)), net.device)
     return torch.cat([net(batch).score_B.double().sigmoid().cpu() for batch in batches]).numpy()
-
-
-def _forward(
-    net: Classifier, images: TrainingImages, views: Augmentation, shard: BatchShard, run: Run
-) -> ClassifierStep:
-    """Show the network this worker's shard of a batch, which may be empty."""
-    shown_BCHW = views.show(images, shard.positions)
-    output = net(shown_BCHW)
-    return ClassifierStep(
-        images_BCHW=shown_BCHW,
-        label_B=images.labels_of(shard.positions),
-        features_BKhw=output.features_BKhw,
-        evidence_B1hw=output.evidence_B1hw,
-        score_B=output.score_B,
-        shard=shard,
-        run=run,
-    )
 
 
 def _backward(net: Classifier, step: ClassifierStep, attachments: Sequence[Attachment]) -> dict[str, Tensor]:

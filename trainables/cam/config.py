@@ -88,6 +88,11 @@ class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
         return self
 
     @property
+    def keeps_maps(self) -> bool:
+        """True where a trunk's file sees training images in the same few views in every epoch."""
+        return self.trunk_file is not None and not self.photometric and self.input == "standardised"
+
+    @property
     def deepest(self) -> TrunkStride:
         """Stride of the map that the head reads of a published trunk."""
         assert self.output_stride >= 4, "checked above"

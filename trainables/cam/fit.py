@@ -16,6 +16,7 @@ from trainables.cam.predictor import CamPredictor
 from trainables.cam.stages import stages
 from trainables.contract import Run
 from trainables.data.samples import TrainingData
+from trainables.nn.batches.kept_maps import kept_trunk_maps
 from trainables.nn.models import load_into, save_model
 from trainables.stages import StageWork
 
@@ -49,7 +50,11 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
 
 def make_classifier(work: StageWork, places: Mapping[str, Any]) -> None:
     config = work.settings(ClassifierConfig, **places)
-    save_model(work.folder, train_classifier(config, work.data, work.run), config)
+    kept = None
+    if config.trunk_file is not None and config.keeps_maps:
+        images, device = work.data.train, work.run.device
+        kept = kept_trunk_maps(config.trunk_file, work.inputs, images, config.flips, device)
+    save_model(work.folder, train_classifier(config, work.data, work.run, kept=kept), config)
 
 
 def make_maps(work: StageWork) -> None:

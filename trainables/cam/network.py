@@ -49,14 +49,14 @@ class Classifier(nn.Module):
                 self.backbone.freeze()
         self.head = CamHead(config.maps[-1][0], config.pool, top_share=config.top_share, lse_r=config.lse_r)
 
-    def forward(self, images_BCHW: Tensor) -> ClassifierOutput:
-        """Classify images of any size, B ≥ 0."""
+    def forward(self, images_BCHW: Tensor, maps: Sequence[Tensor] | None = None) -> ClassifierOutput:
+        """Classify images of any size, B ≥ 0; ``maps``: those of the trunk, where they are there already."""
         with forward_context(self.config, images_BCHW.device):
             seen = self.input(images_BCHW)
             # The first map in ``stages`` is what the trunk saw, so stages count from 1 in both kinds of
             # network.
             if isinstance(self.backbone, Trunk):
-                stages = [seen, *self.backbone(seen).values()]
+                stages = [seen, *(self.backbone(seen).values() if maps is None else maps)]
             else:
                 stages = self.backbone.features(seen)
             # Pooled in float32: a mean over thousands of cells loses bits in bfloat16.

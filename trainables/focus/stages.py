@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from trainables.cam.config import classifier_settings
-from trainables.cam.stages import classifier_stage
+from trainables.cam.stages import classifier_stages
 from trainables.focus.config import FocusConfig
 from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
@@ -36,7 +36,7 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
     crf = config.part("crf") if config.crf else {}
 
     # A classifier to which nothing is attached is the stage of `cam`, and is shared with it.
-    chain = [classifier_stage(config)]
+    chain = classifier_stages(config)
     if config.clm or config.gcm:
         make = partial(LazyFunction("trainables.focus.fit:make_classifier"), places=config.places)
         chain = [Stage("classifier", settings() | _classifier_settings(config), make)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from trainables.cam.stages import classifier_stage
+from trainables.cam.stages import classifier_stages
 from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
 from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
@@ -30,7 +30,7 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
         LazyFunction(f"trainables.regioncam.fit:make_{name}") for name in ("maps", "pseudo")
     )
     chain = [
-        classifier_stage(config),
+        *classifier_stages(config),
         Stage("maps", maps.model_dump(mode="json"), make_maps, after=("classifier",)),
         Stage("pseudo", labels, make_pseudo, after=("maps",), shows=shown),
     ]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainables.cam.config import ClassifierConfig, classifier_settings
-from trainables.cam.stages import classifier_stage
+from trainables.cam.stages import classifier_stages
 from trainables.nn.trunk_stages import trunk_stages
 from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
@@ -31,7 +31,7 @@ def trunk_stage(config: SuperSimpleConfig) -> Stage | None:
         ratio = ClassifierConfig.model_fields["trunk_lr_ratio"].default
         config = config.model_copy(update={"trunk_lr_ratio": ratio})
     if config.own_task == "labels":
-        return classifier_stage(config)
+        return classifier_stages(config)[-1]  # a trunk that learns is no file, so nothing comes before it
     make = partial(
         LazyFunction("trainables.supersimple.rotations:make_rotations"), weights_file=config.weights_file
     )
