@@ -10,6 +10,7 @@ their square, and mirrored maps would have them look at the last.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +28,7 @@ from trainables.nn.choices import Flips, flip_views
 from trainables.nn.layers.onnx_network import OnnxNetwork
 from trainables.nn.trunk_file import TrunkFile
 from trainables.nn.trunk_stages import TRUNK_STAGES
-from trainables.run import ImageKind
+from trainables.run import ImageKind, TrainingCutError
 from trainables.stages import StageWork
 
 __all__ = ["SHARD", "KeptMaps", "keep_maps", "kept_trunk_maps"]
@@ -133,7 +134,8 @@ def make_trunk_maps(work: StageWork, *, trunk: Mapping[str, Any], kind: ImageKin
             flips=work.config["flips"],
             dtype=torch.float32,
         )
-    work.run.log(0, {"images": float(len(positions)), "mebibytes": size}, 1)
+    with suppress(TrainingCutError):  # a training that is only timed goes on to the stages after this one
+        work.run.log(0, {"images": float(len(positions)), "mebibytes": size}, 1)
 
 
 def kept_trunk_maps(
