@@ -146,7 +146,7 @@ def _read(
     shapes: list[tuple[int, int, int]] = []
     strides: list[int] = []
     for name, answer in zip(maps, map(np.asarray, answers), strict=True):
-        if answer.ndim != 4 or len(answer) != 1 or answer.dtype != np.float32:
+        if answer.ndim != 4 or len(answer) != 1 or not answer.size or answer.dtype != np.float32:
             raise InputError(
                 f"a map is float32 of batch × channels × height × width, found {answer.dtype} of shape "
                 f"{list(answer.shape)} for output {name} of {path.name}. Name outputs that are maps; tokens "
@@ -158,7 +158,7 @@ def _read(
                 "the network in evaluation mode, in float32."
             )
         channels, rows, columns = map(int, answer.shape[1:])
-        stride = round(height / rows)
+        stride = max(1, round(height / rows))
         if (-(-height // stride), -(-width // stride)) != (rows, columns):
             raise InputError(
                 f"a map has a cell for every so many pixels along both sides, found {rows} × {columns} cells "
