@@ -32,11 +32,11 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.memory_bank import TRAINABLE as MEMORY_BANK
 from trainables.memory_bank import MemoryBankConfig
-from trainables.nn.layers.onnx_network import OnnxNetwork
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.settings import PublishedWeightsConfig
-from trainables.nn.trunk_export import export_published
-from trainables.nn.trunk_file import TrunkFile, read_trunk_file
+from trainables.nn.trunk.export import export_published
+from trainables.nn.trunk.file import TrunkFile, read_trunk_file
+from trainables.nn.trunk.network import OnnxNetwork
 from trainables.nn.weight_files import ROOT_VARIABLE
 from trainables.supersimple import TRAINABLE as SUPERSIMPLE
 from trainables.supersimple.config import SuperSimpleConfig

@@ -29,7 +29,6 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.errors import InputError
 from trainables.evaluation.metrics import Undefined, image_ap
 from trainables.nn.batches.augmentation import drawn_views
-from trainables.nn.batches.kept_maps import KeptMaps
 from trainables.nn.batches.on_device import TrainingImages
 from trainables.nn.batches.passes import image_passes
 from trainables.nn.batches.sampling import BalancedSampler
@@ -39,6 +38,7 @@ from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import with_layout
 from trainables.nn.training.loop import BatchShard, TrainingHooks, train
 from trainables.nn.training.parts import check_images, sum_over_workers
+from trainables.nn.trunk.kept_maps import KeptMaps
 from trainables.nn.weights import load_weights
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]

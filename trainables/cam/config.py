@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from trainables.nn.choices import TRUNK_WIDTHS, Fusion, Pool, TrunkName, TrunkStride
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
-from trainables.nn.trunk_file import TrunkChoice, TrunkFile
+from trainables.nn.trunk.file import TrunkChoice, TrunkFile
 from trainables.nn.weight_counts import convolution, resnet, trunk
 
 __all__ = [

@@ -16,8 +16,8 @@ from trainables.cam.predictor import CamPredictor
 from trainables.cam.stages import stages
 from trainables.contract import Run
 from trainables.data.samples import TrainingData
-from trainables.nn.batches.kept_maps import kept_trunk_maps
 from trainables.nn.models import load_into, save_model
+from trainables.nn.trunk.kept_maps import kept_trunk_maps
 from trainables.stages import StageWork
 
 __all__ = ["fit", "load_classifier", "make_classifier", "make_maps"]

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from trainables.contract import Objection
 from trainables.nn.choices import PATCH, TRUNK_WIDTHS, TransformerName, TrunkName, TrunkStride, cells_along
 from trainables.nn.settings import OddSide, PublishedWeightsConfig
-from trainables.nn.trunk_file import TrunkChoice, TrunkFile
+from trainables.nn.trunk.file import TrunkChoice, TrunkFile
 from trainables.nn.weight_counts import trunk
 
 __all__ = ["MemoryBankConfig", "count_parameters"]

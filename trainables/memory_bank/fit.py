@@ -19,12 +19,12 @@ from trainables.memory_bank.bank import Bank, farthest_points
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, read_bank
 from trainables.memory_bank.stages import stages
-from trainables.nn.batches.kept_maps import kept_trunk_maps
 from trainables.nn.batches.passes import image_passes, images_per_pass
 from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import save_model, with_layout
 from trainables.nn.training.parts import check_images
+from trainables.nn.trunk.kept_maps import kept_trunk_maps
 from trainables.stages import StageWork
 from trainables.unsupervised.normals import divide_normals
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainables.memory_bank.config import MemoryBankConfig
-from trainables.nn.trunk_stages import trunk_stages
+from trainables.nn.trunk.stages import trunk_stages
 from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 

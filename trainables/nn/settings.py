@@ -22,7 +22,7 @@ from trainables.nn.choices import (
     Stem,
     TrainingSchedule,
 )
-from trainables.nn.trunk_file import TrunkFile
+from trainables.nn.trunk.file import TrunkFile
 from trainables.nn.weight_files import check_name
 
 __all__ = [

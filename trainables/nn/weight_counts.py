@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trainables.nn.choices import ResNetShape, TransformerName, TrunkName, TrunkStride
-from trainables.nn.trunk_file import TrunkFile
+from trainables.nn.trunk.file import TrunkFile
 
 __all__ = ["convolution", "double_conv", "image_head", "plain_unet", "resnet", "trunk", "unet"]
 

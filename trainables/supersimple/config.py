@@ -20,7 +20,7 @@ from trainables.nn.choices import (
     TrunkStride,
 )
 from trainables.nn.settings import HalvedBatch, PublishedWeightsConfig
-from trainables.nn.trunk_file import TrunkChoice, TrunkFile
+from trainables.nn.trunk.file import TrunkChoice, TrunkFile
 from trainables.nn.weight_counts import convolution, resnet, trunk
 
 __all__ = ["SuperSimpleConfig", "count_parameters"]

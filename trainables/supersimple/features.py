@@ -21,12 +21,12 @@ from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.errors import InputError
 from trainables.nn.batches.augmentation import Augmentation
-from trainables.nn.batches.kept_maps import SHARD, KeptMaps, keep_maps, kept_trunk_maps
 from trainables.nn.batches.on_device import TrainingImages
 from trainables.nn.batches.passes import image_batches, in_passes
 from trainables.nn.choices import TrunkStride
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
+from trainables.nn.trunk.kept_maps import SHARD, KeptMaps, keep_maps, kept_trunk_maps
 from trainables.stages import StageWork
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.stages import MAPS

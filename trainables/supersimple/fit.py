@@ -22,7 +22,6 @@ from trainables.data.samples import TrainingData
 from trainables.errors import InputError
 from trainables.evaluation.pseudo_labels import OPEN
 from trainables.nn.batches.augmentation import Augmentation, drawn_views
-from trainables.nn.batches.kept_maps import KeptMaps
 from trainables.nn.batches.on_device import numbers
 from trainables.nn.batches.sampling import BalancedSampler
 from trainables.nn.labels.pixels import PixelMaps, mask_labels
@@ -30,6 +29,7 @@ from trainables.nn.layers.initialisation import drawn_seed
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.training.loop import BatchShard, TrainingHooks, train
 from trainables.nn.training.parts import check_images, sum_over_workers, validation_ap
+from trainables.nn.trunk.kept_maps import KeptMaps
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.features import ComputedMaps, combined, kept_maps, read_trunk
 from trainables.supersimple.loss import CellTruth, Totals, head_losses

@@ -1,6 +1,6 @@
 """The stages of the method: the trunk of one's own, and the maps of training images; without torch.
 
-The maps of a trunk that is a file are those of ``trainables/nn/trunk_stages.py``, which all methods share.
+The maps of a trunk that is a file are those of ``trainables/nn/trunk/stages.py``, which all methods share.
 
 Trials that differ in their heads, noise or losses alone share both.
 """
@@ -12,7 +12,7 @@ from functools import partial
 
 from trainables.cam.config import ClassifierConfig, classifier_settings
 from trainables.cam.stages import classifier_stages
-from trainables.nn.trunk_stages import trunk_stages
+from trainables.nn.trunk.stages import trunk_stages
 from trainables.runtime.lazy_import import LazyFunction
 from trainables.stages import Stage
 from trainables.supersimple.config import SuperSimpleConfig

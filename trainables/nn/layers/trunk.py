@@ -6,7 +6,7 @@
 
 Images are those that a method gets: grey or BGR, in [0, 1]. A trunk standardises them as its weights ask for,
 so a saved model needs nothing beside it. Channels by stride stand in ``choices.TRUNK_WIDTHS``, without torch.
-Any other network is a file (``trunk_file.py``): frozen from the start, and a saved model holds the file.
+Any other network is a file (``nn/trunk/file.py``): frozen from the start, and a saved model holds the file.
 
 Trade-off: a grey image passes as three equal channels. Summing the first convolution's weights would save a
 few percent of the work, but each channel has its own mean.
@@ -24,10 +24,10 @@ from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape, TransformerName, Tr
 from trainables.nn.layers.dinov2 import DinoV2
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.lite import Lite0
-from trainables.nn.layers.onnx_network import OnnxNetwork
 from trainables.nn.layers.resnet import ResNet18s, WideResNet50
 from trainables.nn.settings import PublishedWeightsConfig
-from trainables.nn.trunk_file import TrunkFile
+from trainables.nn.trunk.file import TrunkFile
+from trainables.nn.trunk.network import OnnxNetwork
 from trainables.nn.weights import load_weights
 
 __all__ = ["Trunk"]

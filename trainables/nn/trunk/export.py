@@ -2,7 +2,7 @@
 
 Of a network that assay knows, from its state dict:
 
-    python -m trainables.nn.trunk_export lite0 efficientnet-lite0-57934424.pth lite0.onnx
+    python -m trainables.nn.trunk.export lite0 efficientnet-lite0-57934424.pth lite0.onnx
 
 Of any other, here one of timm; whatever returns maps from fine to coarse will do:
 

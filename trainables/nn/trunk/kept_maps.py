@@ -25,9 +25,9 @@ from trainables.nn.batches.augmentation import Augmentation
 from trainables.nn.batches.on_device import sent
 from trainables.nn.batches.passes import image_batches
 from trainables.nn.choices import Flips, flip_views
-from trainables.nn.layers.onnx_network import OnnxNetwork
-from trainables.nn.trunk_file import TrunkFile
-from trainables.nn.trunk_stages import TRUNK_STAGES
+from trainables.nn.trunk.file import TrunkFile
+from trainables.nn.trunk.network import OnnxNetwork
+from trainables.nn.trunk.stages import TRUNK_STAGES
 from trainables.run import ImageKind, TrainingCutError
 from trainables.stages import StageWork
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import InputError
-from trainables.nn.trunk_file import TrunkFile, compute_maps, open_network, read_trunk_file
+from trainables.nn.trunk.file import TrunkFile, compute_maps, open_network, read_trunk_file
 from trainables.nn.weight_files import read_meant, weights_path
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class OnnxNetwork(nn.Module):
     def forward(self, images_BCHW: Tensor) -> dict[int, Tensor]:
         """Maps by stride of grey or BGR images in [0, 1], on the images' device."""
         if torch.compiler.is_exporting():
-            raise InputError("a trunk by its file runs in ONNX Runtime, which torch does not trace")
+            raise InputError(
+                f"a trunk by its file runs in ONNX Runtime, which torch does not trace, found {self.trunk.file}"
+            )
         if self._session is None:
             self._session = open_network(self.file_N.cpu().numpy().tobytes(), self.trunk.file)
         rgb_B3HW = images_BCHW.detach().float().flip(1).expand(-1, 3, -1, -1)

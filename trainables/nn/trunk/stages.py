@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainables.nn.choices import Flips
-from trainables.nn.trunk_file import TrunkFile
+from trainables.nn.trunk.file import TrunkFile
 from trainables.run import ImageKind, Stage
 from trainables.runtime.lazy_import import LazyFunction
 
@@ -25,7 +25,7 @@ def trunk_stages(
 ) -> list[Stage]:
     """A stage for the images of each kind, in every view that ``flips`` shows."""
     settings = {"sha256": file.sha256, "maps": list(file.maps), "flips": flips}
-    make = LazyFunction("trainables.nn.batches.kept_maps:make_trunk_maps")
+    make = LazyFunction("trainables.nn.trunk.kept_maps:make_trunk_maps")
     return [
         Stage(
             TRUNK_STAGES[kind],
