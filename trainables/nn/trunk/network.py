@@ -54,7 +54,8 @@ class OnnxNetwork(nn.Module):
         """Maps by stride of grey or BGR images in [0, 1], on the images' device."""
         if torch.compiler.is_exporting():
             raise InputError(
-                f"a trunk by its file runs in ONNX Runtime, which torch does not trace, found {self.trunk.file}"
+                "torch does not trace a trunk by its file, which runs in ONNX Runtime, found "
+                f"{self.trunk.file}"
             )
         if self._session is None:
             self._session = open_network(self.file_N.cpu().numpy().tobytes(), self.trunk.file)
