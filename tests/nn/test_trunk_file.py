@@ -181,7 +181,7 @@ def test_a_classifier_on_a_file_says_what_does_not_fit(
 def test_maps_are_those_of_the_network_on_rgb(channels: int, folder: Path) -> None:
     images = torch.rand(3, channels, *SIZE)
     weights = {each.name: each for each in onnx.load(folder / "net.onnx").graph.initializer}
-    first, second = (torch.from_numpy(numpy_helper.to_array(weights[name])) for name in ("w1", "w2"))
+    first, second = (torch.tensor(numpy_helper.to_array(weights[name])) for name in ("w1", "w2"))
     fine = F.conv2d(images.flip(1).expand(-1, 3, -1, -1), first, stride=4, padding=1)
     maps = network_of(block(folder))(images)
     torch.testing.assert_close(maps[4], fine)
