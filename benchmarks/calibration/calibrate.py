@@ -24,6 +24,7 @@ from benchmarks.calibration.figures import FALSE_POSITIVES, SECTIONS, Figure, Si
 from benchmarks.calibration.simulated_assumptions import ON_ASSUMPTIONS
 from benchmarks.calibration.simulated_can_go import ON_PARTS
 from benchmarks.calibration.simulated_data import ON_DATA
+from benchmarks.calibration.simulated_data_sets import ON_DATA_SETS
 from benchmarks.calibration.simulated_decisions import ON_DECISIONS
 from benchmarks.calibration.simulated_families import ON_FAMILIES
 from benchmarks.calibration.simulated_repeats import ON_REPEATS
@@ -37,6 +38,7 @@ GROUPS = {
     "repeats": ON_REPEATS,
     "data": ON_DATA,
     "assumptions": ON_ASSUMPTIONS,
+    "data_sets": ON_DATA_SETS,
 }
 BEGIN = "<!-- written by `make calibrate` -->\n"
 

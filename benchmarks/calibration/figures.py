@@ -57,6 +57,9 @@ SECTIONS = {
     "decide": "`decide` at 6, 8, 10, 13, 16, 20 repeats, six cells against one base (effects in sd)",
     "decide_errors": "`decide`, six cells against one base: any false `shown`",
     "bold": "The truly best cell is bold, or no cell is",
+    "data_sets": "Claims over k data sets of 3 repeats, no difference on average: `shown` or `suggested`",
+    "data_sets_mean": "Claims over data sets: interval of the mean that misses it",
+    "data_sets_next": "Claims over data sets: interval of the next data set that misses what is seen there",
     "items": "Test-set uncertainty: coverage of the interval over test items",
 }
 

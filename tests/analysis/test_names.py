@@ -46,7 +46,9 @@ def _changes(plan: Plan) -> list[str]:
 
 
 def _result(comparison: str, cell_a: str | None = None, cell_b: str | None = None) -> ComparisonResult:
-    facts: Any = SimpleNamespace(comparison=comparison, cell_a=cell_a, cell_b=cell_b, within="beside")
+    facts: Any = SimpleNamespace(
+        comparison=comparison, cell_a=cell_a, cell_b=cell_b, within="beside", claim="this split"
+    )
     return cast(ComparisonResult, facts)
 
 

@@ -11,6 +11,7 @@ import pytest
 from assay.api.planning import read_plan
 from assay.storage import Store
 from assay.study.file.shipped import shipped_studies
+from tests.analysis.data_set_studies import LADDER
 from tests.cli.small_study import Assay, finished
 from tests.engine.staged_study import StagedStudy
 
@@ -120,6 +121,21 @@ repeats: {seeds: [0, 1, 2]}
     assert re.search(r"all masks instead of none +1 +3 +config\.delta 0\.5 → 0\.01", said)
     assert re.search(r"; config\.lr 0\.01 → 1\.0; supervision weak → full", said)
     assert re.search(r"balance +1 +3 +config\.balance none → linear", said)
+
+
+def test_plan_says_how_many_data_sets_a_claim_takes(assay: Assay, study_file: Path) -> None:
+    study_file.write_text(LADDER, encoding="utf-8")
+    said = assay("plan", study_file, "--no-data").out
+    assert (
+        "claim over data sets: 6 levels of surface. To be significant (p ≤ .05) takes 6, all of which go one "
+        "way (p = .031): enough"
+    ) in " ".join(said.split())
+    fewer = re.sub(r"    (wood|paper|glass): .*\n", "", LADDER)
+    study_file.write_text(fewer, encoding="utf-8")
+    assert "(p = .031): 3 data sets more" in " ".join(assay("plan", study_file, "--no-data").out.split())
+    rows = json.loads(assay("plan", study_file, "--no-data", "--json").out)["comparisons"]
+    assert rows[0]["over"] == "surface"
+    assert rows[0]["data_sets"] == ["steel", "cells", "tiles"]
 
 
 def test_plan_of_a_screen_says_what_is_mixed_up_and_how_to_go_on(assay: Assay, study_file: Path) -> None:

@@ -14,6 +14,7 @@ from assay.analysis.results.search_results import results_of_records
 from assay.report.formats import FORMATS
 from assay.storage import DamagedRecord, Environment, Record
 from assay.study import ManifestSummary, Plan, Trial
+from tests.analysis.data_set_studies import LADDER, ladder_scores
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
 
 __all__ = ["FOLDER", "FORMS", "GOLDENS", "golden_files", "golden_results"]
@@ -82,8 +83,15 @@ def _of_one_cell() -> tuple[Plan, dict[str, Record], tuple[DamagedRecord, ...]]:
     return plan, {first.id: make_record(first, _scores, environment=_PROGRAM)}, ()
 
 
+def _of_data_sets() -> tuple[Plan, dict[str, Record], tuple[DamagedRecord, ...]]:
+    """A claim over six data sets, on three seeds each."""
+    plan = make_plan(LADDER)
+    records = {trial.id: make_record(trial, ladder_scores, environment=_PROGRAM) for trial in plan.trials}
+    return plan, records, ()
+
+
 FORMS = ("md", "latex", "html", "csv")
-GOLDENS = {"seeds": _of_seeds, "folds": _of_folds, "one_cell": _of_one_cell}
+GOLDENS = {"seeds": _of_seeds, "folds": _of_folds, "one_cell": _of_one_cell, "data_sets": _of_data_sets}
 
 
 @cache

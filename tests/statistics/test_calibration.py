@@ -30,6 +30,7 @@ from benchmarks.calibration.simulated_can_go import (
 )
 from benchmarks.calibration.simulated_can_go import power as power_of_parts
 from benchmarks.calibration.simulated_data import item_intervals, seeds_and_folds
+from benchmarks.calibration.simulated_data_sets import family_over_sets, over_sets
 from benchmarks.calibration.simulated_decisions import adastop, against_fixed, errors
 from benchmarks.calibration.simulated_families import FAMILY_WORLDS
 from benchmarks.calibration.simulated_repeats import (
@@ -165,6 +166,16 @@ def test_adastop_stops_at_the_first_interim_where_cells_are_apart_and_at_none_wh
 )
 def test_a_claim_holds_for_a_learner_whose_cells_are_exchangeable(row: str) -> None:
     assert unbroken(list(seeds_and_folds(row, 300)))
+
+
+@pytest.mark.parametrize("sets", [5, 6])
+@pytest.mark.parametrize("world", ["normal", "data sets differ, normal, mean 0"])
+def test_a_claim_over_data_sets_is_rarely_wrong(world: str, sets: int) -> None:
+    assert unbroken(list(over_sets((world, sets), DRAWS)))
+
+
+def test_a_family_over_six_data_sets_and_its_mean_ranks_are_rarely_wrong() -> None:
+    assert unbroken(list(family_over_sets(6, DRAWS)))
 
 
 def test_the_item_interval_covers_the_score_on_endless_items() -> None:

@@ -217,7 +217,8 @@ def _detail(results: StudyResults, result: ComparisonResult, floor: str) -> str:
 def _note(plot: EffectsPlot, shown: Sequence[ComparisonResult], answer: Answer, floor: str) -> str:
     """One line on how the rows are read."""
     units = max((result.n for result in shown), default=0)
-    texts = [f"Small ticks: the {units} repeats."] if units > 1 else []
+    data_sets = "data sets" in answer.claims
+    texts = [f"Small ticks: the {units} {'data sets' if data_sets else 'repeats'}."] if units > 1 else []
     if plot.resolve is not None:
         texts.append(f"Grey band: ±{plot.resolve:g}, smallest effect of interest (set in the study).")
     family = shown[0].m
@@ -225,8 +226,13 @@ def _note(plot: EffectsPlot, shown: Sequence[ComparisonResult], answer: Answer, 
         texts.append(f"p: exact paired test{f', adjusted for {family} comparisons' if family > 1 else ''}.")
     if any(result.verdict == "dispensable" for result in shown):
         texts.append(f"p of Can go: of a loss of {plot.resolve:g} or more (one-sided t test).")
-    texts.append({"this split": "Holds for this train/test split.", "new data": "Holds for new data."}.get(
-        answer.claims[0], "Holds for these folds."))  # fmt: skip
+    texts.append({
+        "this split": "Holds for this train/test split.",
+        "these folds": "Holds for these folds.",
+        "this data": "Holds for this data set.",
+        "new data": "Holds for new data.",
+        "data sets": "Holds for data sets like these: each is one unit, the mean over its repeats.",
+    }["data sets" if data_sets else answer.claims[0]])  # fmt: skip
     return " ".join([*texts, floor, plot.dagger.strip(), *answer.notes]).replace("  ", " ")
 
 

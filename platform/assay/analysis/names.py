@@ -142,7 +142,8 @@ class StudyNames:
 
     def change(self, result: ComparisonResult) -> str:
         """Short name of a comparison, a main effect or an interaction."""
-        if result.cell_a is None and " × " not in result.comparison:
+        averaged = result.cell_a is None and " × " not in result.comparison
+        if averaged and result.claim != "data sets":
             return f"{self.parts(result)}, on average"
         return str(self.parts(result))
 
@@ -150,6 +151,8 @@ class StudyNames:
         """The parts of the name, for a sentence."""
         if " × " in result.comparison:
             return Change(" × ".join(map(self._interacting, result.comparison.split(" × "))))
+        if result.claim == "data sets":  # the words of the pairs are those of their data sets, too
+            return self._step(result.comparison)._replace(beside=result.within)
         if result.cell_a is None or result.cell_b is None:
             return self._step(result.comparison)
         # A planned comparison has a name that no other has. Any other pair, or one whose name would stand

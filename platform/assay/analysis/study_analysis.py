@@ -12,7 +12,7 @@ from assay.analysis.scores.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.summary import metric_table
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC, item_intervals
 from assay.statistics.contrast_test import TOO_FEW
-from assay.statistics.contrasts import Contrast, comparison
+from assay.statistics.contrasts import Contrast, comparison, levels_on_data_sets, over_data_sets
 from assay.statistics.families import ComparisonResult, Rules
 from assay.study import ReportedPlan
 from assay.study.planning.cell_names import common_name
@@ -86,6 +86,8 @@ def score_tables(results: StudyResults) -> ScoreTables:
         metrics=results.metrics,
         table=lambda metric: metric_table(results, metric),
         contrasts=_contrasts(reported),
+        over_data_sets=_over_data_sets(reported),
+        on_data_sets=_on_data_sets(reported),
         rules=Rules(
             results.splits,
             study.resolve,
@@ -113,6 +115,30 @@ def _smallest_step(results: StudyResults, metric: Metric) -> float | None:
         return None
     uncertainty = item_intervals(results)
     return None if uncertainty is None else uncertainty.smallest_step
+
+
+def _over_data_sets(reported: ReportedPlan) -> list[Contrast]:
+    levels = {cell.name: cell.levels for cell in reported.cells}
+    return [
+        each
+        for planned in reported.comparisons
+        if planned.over is not None
+        for each in over_data_sets(
+            planned.name,
+            planned.pairs,
+            levels,
+            factors=reported.study.factors,
+            over=planned.over,
+            ask=planned.ask,
+        )
+    ]
+
+
+def _on_data_sets(reported: ReportedPlan) -> list[dict[str, dict[str, str]]]:
+    """Level → data set → cell, for each factor that is compared over data sets and all else alike."""
+    levels = {cell.name: cell.levels for cell in reported.cells}
+    asked = dict.fromkeys((c.factor, c.over) for c in reported.comparisons if c.over is not None)
+    return [each for factor, over in asked for each in levels_on_data_sets(levels, factor, over)]
 
 
 def _contrasts(reported: ReportedPlan) -> list[Contrast]:

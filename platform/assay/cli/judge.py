@@ -39,6 +39,15 @@ Compare = Annotated[
         "differ in one factor; all pairs where the table has no factors.",
     ),
 ]
+Over = Annotated[
+    str | None,
+    typer.Option(
+        "--over",
+        metavar="COLUMN",
+        help="Column of data sets: also whether what is compared holds over them, each one unit. `study` "
+        "takes each study of joined summaries for one.",
+    ),
+]
 CanGo = Annotated[
     list[str] | None,
     typer.Option(
@@ -106,6 +115,7 @@ def scores(
     against: Against = None,
     compare: Compare = None,
     can_go: CanGo = None,
+    over: Over = None,
     resolve: Resolve = None,
     cell: Cell = None,
     seed: Seed = None,
@@ -147,10 +157,11 @@ def scores(
 
     # All that was typed becomes one question, which is held against the table where its columns are known.
     question = ScoreQuestion(
-        columns=ColumnNames(tuple(cell or ()), seed, fold, tuple(score or ())),
+        columns=ColumnNames(tuple(cell or ()), seed, fold, tuple(score or ()), over),
         against=against,
         compared=tuple(compare or ()),
         can_go=tuple(can_go or ()),
+        over=over,
         resolve=resolve,
         lower=tuple(lower or ()),
         splits=splits,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from assay.analysis.names import StudyNames
     from assay.forecast.forecast import Forecast
     from assay.forecast.timing import Machine
-    from assay.report.answers.plans import ExpectedTrainings, PlanAnswer, SharedStage
+    from assay.report.answers.plans import ExpectedTrainings, PlanAnswer, PlannedComparison, SharedStage
     from assay.report.page.terminal import FittedTable
     from assay.statistics.families import ComparisonResult
     from assay.storage import Store
@@ -268,6 +268,7 @@ def _parts(
                 "negligible at: repeats at which a comparison without a difference is called negligible with "
                 f"80 % chance (within ± {planned.study.resolve:g}; asked: can go), at the spread seen"
             )
+        yield from format_claims(answer.comparisons)
     elif planned.comparisons:
         yield "compares nothing: of several objectives no point is best"
     effects = list(_main_effects(planned))
@@ -353,6 +354,27 @@ def _comparison_table(
     titles = ("comparison", "pairs", "n", *(("negligible at",) if until else ()), "changes")
     right = ("pairs", "n", "negligible at")
     return FittedTable.of(titles, rows, right=right, spare=("changes",), most=most, what="comparisons")
+
+
+def format_claims(comparisons: Sequence[PlannedComparison]) -> Iterator[str]:
+    """``claims over data sets (surface): 4; significant (p ≤ .05) takes 6, where p may be .031: 2 more``"""
+    from assay.statistics.paired import ALPHA, enough_repeats, smallest_p
+    from assay.statistics.wording import p_text
+    from assay.study.names import counted
+
+    claimed: dict[tuple[str, int], list[str]] = {}
+    for row in comparisons:
+        if row.over is not None:
+            claimed.setdefault((row.over, len(row.data_sets)), []).append(row.comparison)
+    enough = enough_repeats()
+    for (over, number), names in claimed.items():
+        which = "" if len(claimed) == 1 else f" of {'; '.join(names)}"
+        lacking = f"{counted(enough - number, 'data set')} more" if number < enough else "enough"
+        yield (
+            f"claim over data sets{which}: {number} levels of {over}. To be significant (p ≤ "
+            f"{p_text(ALPHA)}) takes {enough}, all of which go one way (p = {p_text(smallest_p(enough))}): "
+            f"{lacking}"
+        )
 
 
 def _main_effects(planned: Plan) -> Iterator[RenderableType]:

@@ -20,7 +20,7 @@ from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import best_mean, metric_summary
 from assay.statistics.families import ComparisonResult, first_claims
 from assay.statistics.wording import badge, decimal_text, signed
-from assay.study.names import counted
+from assay.study.names import counted, from_to
 
 __all__ = ["AnswerSentence", "Phrase", "answer_sentence"]
 
@@ -114,6 +114,9 @@ def _sentences(results: StudyResults, compared: Sequence[ComparisonResult], most
 
     effects = all(result.family == _EFFECTS for result in compared)
     average = [Phrase("on average over the other factors, ")] if effects and by_comparison else []
+    sets = {result.n for result in compared if result.claim == "data sets"}
+    if sets and by_comparison and all(result.claim == "data sets" for result in compared):
+        average = [Phrase(f"over {from_to(sets)} data sets, ")]
     unnamed: Counter[str] = Counter()
     for kind, things in of_kind.items():
         ordered = sorted(things, key=lambda parts: -max(abs(part.difference or 0.0) for part in parts))

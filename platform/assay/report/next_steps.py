@@ -40,7 +40,8 @@ def next_repeats(results: StudyResults, compared: Sequence[ComparisonResult]) ->
     Of several open results the one that needs most counts, as far as it can be decided at all.
     """
     repeats = results.plan.study.repeats
-    open_ones = [result for result in compared if result.verdict in _OPEN]
+    # What is open over data sets, more seeds do not settle.
+    open_ones = [each for each in compared if each.verdict in _OPEN and each.claim != "data sets"]
     if not open_ones or repeats.decide or repeats.folds:
         return None  # looks add seeds by themselves, and folds are as many as they are
     known = [result.more for result in open_ones if result.more is not None and result.more.estimate]

@@ -397,7 +397,13 @@ def _worst_last(scores: AnalysedScores, means: Mapping[str, float | None], row: 
 def score_comparisons(scores: AnalysedScores) -> list[ComparisonResult]:
     """One result per claim and comparison (by all metrics), main effect and interaction: rows of the CSV."""
     analysis = scores.analysis
-    return [*analysis.comparisons, *analysis.main_effects, *analysis.interactions, *analysis.further]
+    return [
+        *analysis.over_data_sets,
+        *analysis.comparisons,
+        *analysis.main_effects,
+        *analysis.interactions,
+        *analysis.further,
+    ]
 
 
 def _count(scores: AnalysedScores) -> str:

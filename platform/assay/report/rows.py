@@ -65,7 +65,9 @@ class ComparisonRow(BaseModel):
     cell_b: str | None
     claim: str
     n_planned: int
-    n: int = Field(description="Units with all values: seeds, folds or repeats, as the claim has it.")
+    n: int = Field(
+        description="Units with all values: seeds, folds, repeats or data sets, as the claim has it."
+    )
     n_nonzero: int
     mean_a: Value = Field(description="Of its side: a cell, or all cells of a level; null: an interaction.")
     mean_b: Value
@@ -73,6 +75,10 @@ class ComparisonRow(BaseModel):
     low: Value = Field(description="Of the 95 % interval.")
     high: Value
     interval: str = Field(description="How it was made; empty: there is none.")
+    next_low: Value = Field(
+        description="Of the 95 % interval of the difference on the next data set; null: no claim over them."
+    )
+    next_high: Value
     test: str
     p: Value
     p_min: Value = Field(description="The smallest that the exact test can reach.")
@@ -185,9 +191,15 @@ def comparison_rows(
 
 
 def report_comparisons(results: StudyResults) -> list[ComparisonResult]:
-    """Main effects, interactions, comparisons, and comparisons by further metrics, claim by claim."""
+    """Claims over data sets, main effects, interactions, comparisons, and further metrics, claim by claim."""
     analysis = study_analysis(results)
-    return [*analysis.main_effects, *analysis.interactions, *analysis.comparisons, *analysis.further]
+    return [
+        *analysis.over_data_sets,
+        *analysis.main_effects,
+        *analysis.interactions,
+        *analysis.comparisons,
+        *analysis.further,
+    ]
 
 
 def cell_rows(results: StudyResults) -> tuple[CellRow, ...]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from assay.statistics.contrasts import Contrast
+from assay.statistics.data_sets import data_set_units
 from assay.statistics.interim_looks import decide
 from assay.statistics.paired import (
     ALPHA,
@@ -108,11 +109,17 @@ def measure(
     Args:
         scores: All cells.
         contrast: Which of them are compared.
-        claim: One of ``claims_of(scores, contrast.weights)``.
+        claim: One of ``claims_of(scores, contrast.weights)``; ``data sets`` of a contrast that names them.
         resolution: Smallest step of the metric; stands for the spread where none was seen.
         test: The exact test.
     """
-    units = with_seeds_counted(units_of(scores, contrast.weights, claim))
+
+    def filled_units(worst: float | None = None, missing: float | None = None) -> Units:
+        if claim == "data sets":
+            return data_set_units(scores, contrast.data_sets, worst=worst, missing=missing)
+        return with_seeds_counted(units_of(scores, contrast.weights, claim, worst=worst, missing=missing))
+
+    units = filled_units()
     d = rounded(units.first - units.second)
     complete = _tested(
         Measured(contrast, units, d, notes=_one_sided(d, units, scores, contrast)), resolution, test
@@ -129,7 +136,7 @@ def measure(
 
     # The same with something in the place of what has no value.
     against = -float(np.sign(d.mean()) * np.sqrt(np.mean(d**2))) if units.missing else None
-    filled = with_seeds_counted(units_of(scores, contrast.weights, claim, worst=worst, missing=against))
+    filled = filled_units(worst, against)
     with_filling = _tested(
         Measured(contrast, filled, rounded(filled.first - filled.second)), resolution, test
     )
@@ -192,7 +199,8 @@ def _without_spread(measured: Measured, exact: float | None, resolution: float |
         notes = [*measured.notes, *notes]  # they are of the interval, which there is then
     if not d.any() and not units.diverged:
         differ = 100 * (1 - ALPHA ** (1 / units.n))
-        notes.append(f"all equal: with 95 % confidence fewer than {differ:.0f} % of repeats differ")
+        unit = "data sets" if units.claim == "data sets" else "repeats"
+        notes.append(f"all equal: with 95 % confidence fewer than {differ:.0f} % of {unit} differ")
     if exact is None and d.any() and resolution is not None:
         exact = t_p(float(np.mean(d)), resolution, units.variance, units.df)
     return replace(
@@ -212,20 +220,17 @@ def is_at_bound(values: NDArray[np.float64], metric: Metric) -> bool:
 
 def _one_sided(d: NDArray[np.float64], units: Units, scores: Scores, contrast: Contrast) -> tuple[str, ...]:
     """Note a spread towards one side: with such a cell intervals covered 88–93 % in the simulations."""
-    if units.n <= TOO_FEW or contrast.pair is None:
+    if units.n <= TOO_FEW or (contrast.pair is None and not contrast.data_sets):
         return ()
     at_bound = any(is_at_bound(side, scores.metric) for side in (units.first, units.second))
     small, large = sorted(float(np.std(side, ddof=1)) for side in (units.first, units.second))
     by_chance = math.sqrt(special.fdtri(units.n - 1, units.n - 1, 0.95))  # few repeats differ more by chance
     distances = np.abs(d - np.median(d))
     outlying = units.n >= _OUTLYING_FROM and float(distances.max()) > _OUTLYING * float(np.median(distances))
-    if (
-        at_bound
-        or large > max(_UNEQUAL_SDS, by_chance) * small
-        or (outlying and np.count_nonzero(distances) > 1)
-    ):
-        return (ONE_SIDED,)
-    return ()
+    outlying = outlying and np.count_nonzero(distances) > 1
+    # Over data sets a side varies by how hard they are, which its difference does not.
+    one_sided = at_bound or large > max(_UNEQUAL_SDS, by_chance) * small
+    return (ONE_SIDED,) if outlying or (one_sided and not contrast.data_sets) else ()
 
 
 # Correction for the family -------------------------------------------------------------------------------

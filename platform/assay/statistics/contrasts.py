@@ -9,15 +9,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, product
 from typing import Literal
 
 import pandas as pd
 
 from assay.study.orthogonal import orthogonal_levels
+from assay.study.planning.cell_names import Factors, Levels, common_name
 
-__all__ = ["Ask", "Contrast", "comparison", "each_once", "interactions", "main_effects"]
+__all__ = [
+    "Ask",
+    "Contrast",
+    "comparison",
+    "each_once",
+    "interactions",
+    "levels_on_data_sets",
+    "main_effects",
+    "over_data_sets",
+]
 
 Ask = Literal["pays", "can go"]
 
@@ -32,11 +42,12 @@ class Contrast:
     weights: Mapping[str, float]  # cell → weight; they sum to 0
     within: str = ""  # what is the same on both sides, in words
     ask: Ask = "pays"  # `can go`: also whether dropping `cell_a` for `cell_b` loses less than `resolve`
+    data_sets: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # data set → (from, to), by cells
 
     @property
     def pair(self) -> tuple[str, str] | None:
         """(cell_a, cell_b) of a comparison, a minus b; None for a contrast of more cells."""
-        if len(self.weights) != 2:
+        if len(self.weights) != 2 or self.data_sets:
             return None
         a, b = sorted(self.weights, key=lambda cell: -self.weights[cell])
         return a, b
@@ -50,6 +61,61 @@ class Contrast:
 def comparison(name: str, start: str, end: str, within: str = "", ask: Ask = "pays") -> Contrast:
     """Cell ``end`` minus cell ``start``; what can go is ``end``, the cell with the part."""
     return Contrast(name, {end: 1.0, start: -1.0}, within, ask)
+
+
+def over_data_sets(
+    name: str,
+    pairs: Sequence[tuple[str, str]],
+    levels: Mapping[str, Levels],
+    *,
+    factors: Factors,
+    over: str,
+    ask: Ask = "pays",
+) -> list[Contrast]:
+    """One comparison over data sets for all pairs that are alike in all but the data set.
+
+    Args:
+        name: Of the comparison.
+        pairs: Cells (from, to), each pair on one data set.
+        levels: Cell → its levels.
+        factors: All factors with their levels.
+        over: The factor whose levels are the data sets.
+        ask: What is asked.
+    """
+    others = {factor: known for factor, known in factors.items() if factor != over}
+    places: dict[str, dict[str, tuple[str, str]]] = {}
+    for pair in pairs:
+        start, end = ({f: level for f, level in levels[cell].items() if f != over} for cell in pair)
+        place = common_name(others, start, end) if len(others) > 1 else ""
+        places.setdefault(place, {})[levels[pair[0]][over]] = pair
+    return [
+        Contrast(
+            name,
+            {
+                cell: sign / len(sets)
+                for start, end in sets.values()
+                for cell, sign in ((end, 1), (start, -1))
+            },
+            within,
+            ask,
+            sets,
+        )
+        for within, sets in places.items()
+    ]
+
+
+def levels_on_data_sets(
+    levels: Mapping[str, Levels], factor: str, over: str
+) -> list[dict[str, dict[str, str]]]:
+    """Level of a factor → data set → cell, for all cells that are alike in all else.
+
+    ``levels``: cell → its levels.
+    """
+    places: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
+    for cell, of_cell in levels.items():
+        place = tuple(level for name, level in of_cell.items() if name not in (factor, over))
+        places.setdefault(place, {}).setdefault(of_cell[factor], {})[of_cell[over]] = cell
+    return list(places.values())
 
 
 def each_once(contrasts: Sequence[Contrast]) -> list[Contrast]:

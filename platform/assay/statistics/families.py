@@ -19,6 +19,7 @@ import pandas as pd
 
 from assay.statistics.contrast_test import TOO_FEW, Measured, SureByT, adjusted_p, measure, sure_by_t
 from assay.statistics.contrasts import Ask, Contrast, comparison, each_once
+from assay.statistics.data_sets import next_half_width
 from assay.statistics.more_repeats import (
     More,
     more_repeats,
@@ -97,7 +98,7 @@ class ComparisonResult:
     cell_b: str | None
     claim: Claim
     n_planned: int
-    n: int  # units with all values: seeds, folds or repeats, as the claim has it
+    n: int  # units with all values: seeds, folds, repeats or data sets, as the claim has it
     n_nonzero: int
     mean_a: float | None  # of each side, level or cell; None: an interaction, whose sides are sums
     mean_b: float | None
@@ -125,6 +126,8 @@ class ComparisonResult:
     n_diverged: int  # repeats lost because a cell diverged; p is then the larger of two
     n_missing: int  # repeats that one cell has and another lacks; p is then the larger of two
     scored_by: Metric  # which ``metric`` names
+    next_low: float | None = None  # 95 %: the difference on the next data set; None: not claimed
+    next_high: float | None = None
 
     @property
     def gain(self) -> float:
@@ -254,7 +257,10 @@ class _FamilyTest:
 
     def family(self, name: str, contrasts: Sequence[Contrast]) -> Iterator[ComparisonResult]:
         contrasts = each_once(contrasts)
-        claims = [claims_of(self.scores, contrast.weights) for contrast in contrasts]
+        claims: list[tuple[Claim, ...]] = [
+            ("data sets",) if contrast.data_sets else claims_of(self.scores, contrast.weights)
+            for contrast in contrasts
+        ]
         for claim in CLAIMS:
             members = [contrast for contrast, known in zip(contrasts, claims, strict=True) if claim in known]
             if members:
@@ -269,7 +275,7 @@ class _FamilyTest:
         adjusted = adjusted_p(measured, self.rules.test, self.rules.seed, self._earlier(measured))
         by_t = sure_by_t(measured, [_looks_of_t(member.units, self.earlier_looks) for member in measured])
         for member, k, p_adjusted, sure in zip(measured, looks, adjusted, by_t, strict=True):
-            times = 1 if member.units.exact else k
+            times = 1 if member.units.exact and claim != "data sets" else k
             tested = _Tested(
                 measured=member,
                 m=len(measured),
@@ -284,6 +290,8 @@ class _FamilyTest:
 
     def _earlier(self, members: Sequence[Measured]) -> list[set[str]]:
         """Units that each earlier look had, of those at which the exact test could speak."""
+        if members[0].units.claim == "data sets":
+            return []  # a look at fewer seeds had all data sets: p is multiplied instead
         names = {name for member in members for filling in member.fillings for name in filling.units.names}
         seeds = max(member.units.seeds for member in members)
         looks: list[set[str]] = []
@@ -394,7 +402,8 @@ def _result(
     measured, verdict = tested.measured, tested.verdict()
     units, d = measured.units, measured.d
     mean = float(np.mean(d)) if units.n else None
-    half = measured.half_width
+    half, sd = measured.half_width, measured.sd
+    ahead = next_half_width(sd, units.n) if units.claim == "data sets" and sd is not None else None
     pair, of_means = measured.contrast.pair, measured.contrast.is_of_means
     more, more_negligible = _further(tested, resolve) if verdict in ("open", "suggested") else (None, None)
     return ComparisonResult(
@@ -436,6 +445,8 @@ def _result(
         n_diverged=units.diverged,
         n_missing=units.missing,
         scored_by=scores.metric,
+        next_low=None if mean is None or ahead is None else mean - ahead,
+        next_high=None if mean is None or ahead is None else mean + ahead,
     )
 
 
@@ -478,12 +489,15 @@ def _seed_of(unit: str) -> int | None:
 def _looks(units: Units, earlier: Sequence[int]) -> int:
     """Times that the test could have fired: now, and before seeds were added."""
     fewest = enough_repeats() if units.exact else TOO_FEW + 1 if units.grows else 1
+    if units.claim == "data sets":
+        fewest = 1  # one repeat of each is enough
     return max(1, len({seeds for seeds in (*earlier, units.seeds) if seeds >= fewest}))
 
 
 def _looks_of_t(units: Units, earlier: Sequence[int]) -> int:
     """Times that the t test could have suggested something: now, and before seeds were added."""
-    return max(1, len({seeds for seeds in (*earlier, units.seeds) if seeds > TOO_FEW}))
+    fewest = 1 if units.claim == "data sets" else TOO_FEW + 1
+    return max(1, len({seeds for seeds in (*earlier, units.seeds) if seeds >= fewest}))
 
 
 # Best cells ----------------------------------------------------------------------------------------------

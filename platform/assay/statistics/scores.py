@@ -13,6 +13,8 @@ Units of a claim, and the variance of their mean:
   its units tell: variance (1/J + n_test/n_train)·s² instead of s²/J. A unit is a fold, averaged over the
   seeds (df = K − 1); where every seed draws its own split, a repeat (df = S + K − 2).
   :func:`with_seeds_counted` adds what a seed moves in all folds at once.
+* ``data sets``: would it hold on another data set? A unit is a data set, the mean over its repeats
+  (:mod:`assay.statistics.data_sets`). It is claimed where somebody asks, of contrasts that name data sets.
 
 Source: Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning 52; Satterthwaite
 1946, An approximate distribution of estimates of variance components, Biometrics Bulletin 2.
@@ -44,7 +46,7 @@ __all__ = [
     "with_seeds_counted",
 ]
 
-Claim = Literal["this split", "these folds", "this data", "new data"]
+Claim = Literal["this split", "these folds", "this data", "new data", "data sets"]
 Splits = Literal["prescribed", "per_seed"]  # seeds share the splits, or every seed draws its own
 
 CLAIMS: tuple[Claim, ...] = get_args(Claim)  # the narrower first

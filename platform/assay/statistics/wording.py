@@ -40,10 +40,13 @@ __all__ = [
     "negligible_at_text",
     "negligible_text",
     "number_text",
+    "over_data_sets_text",
+    "p_equation",
     "p_text",
     "sentence",
     "settle_text",
     "signed",
+    "unit_word",
     "verdict_word",
 ]
 
@@ -106,6 +109,7 @@ def sentence(result: ComparisonResult) -> str:
     if result.difference is None:
         return f"{verdict_word(result)}: {claimed_text(result)}"
     further = [
+        over_data_sets_text(result),
         negligible_text(result),
         loss_text(result) if result.ask == "can go" else "",
         exact_test_text(result),
@@ -130,7 +134,31 @@ def claimed_text(result: ComparisonResult) -> str:
     if result.verdict_p is None:
         return f"{text}."
     loss = f" of a loss of {result.resolve:g} or more" if result.verdict == "dispensable" else ""
-    return f"{text}, {_p_equation(result.verdict_p)}{loss}."
+    return f"{text}, {p_equation(result.verdict_p)}{loss}."
+
+
+def unit_word(result: ComparisonResult) -> str:
+    """What one more of makes a claim surer: ``repeat``, or ``data set``."""
+    return "data set" if result.claim == "data sets" else "repeat"
+
+
+def over_data_sets_text(result: ComparisonResult) -> str:
+    """``On average over 6 data sets AP changes by +0.02 (95 % interval …); on the next one it may be …``."""
+    if result.claim != "data sets" or result.difference is None:
+        return ""
+    decimals = result.decimals
+    interval = ahead = ""
+    if result.low is not None and result.high is not None:
+        ends = [decimal_text(end, decimals) for end in (result.low, result.high)]
+        interval = f" (95 % interval {ends[0]} to {ends[1]})"
+    if result.next_low is not None and result.next_high is not None:
+        ends = [decimal_text(end, decimals) for end in (result.next_low, result.next_high)]
+        ahead = f"; on the next one it may be {ends[0]} to {ends[1]} (95 %)"
+    change = signed(result.difference, decimals)
+    return (
+        f"On average over {counted(result.n, 'data set')} {result.scored_by.title} changes by {change}"
+        f"{interval}{ahead}."
+    )
 
 
 def better_text(result: ComparisonResult) -> str:
@@ -153,13 +181,13 @@ def exact_test_text(result: ComparisonResult) -> str:
     least = smallest_p(result.n_nonzero)
     if result.claim == "new data" or result.n == 0 or settled or least <= ALPHA:
         return ""
-    more = enough_repeats() - result.n_nonzero
+    more, unit = enough_repeats() - result.n_nonzero, unit_word(result)
     if result.n <= 2:
-        return "" if result.n_diverged else f"The exact test can speak after {more} more repeats."
+        return "" if result.n_diverged else f"The exact test can speak after {more} more {unit}s."
     if result.p is None:
         return ""
     tied = f", {result.tied} tied," if result.tied else ""
-    text = f"With {result.n} repeats{tied} the exact test cannot go below {_p_equation(least)}"
+    text = f"With {result.n} {unit}s{tied} the exact test cannot go below {p_equation(least)}"
     reached = p_text(smallest_p(enough_repeats()))
     return f"{text}." if result.n_diverged else f"{text}; {more} more could reach {reached}."
 
@@ -187,7 +215,8 @@ def negligible_text(result: ComparisonResult) -> str:
         return f"{result.comparison}{within} makes {size} {interval}."
     if is_switch(result):
         return f"{factor} can go{within}: it {changes} {interval}."
-    on_average = " on average over the cells" if result.cell_a is None else ""
+    over = "data sets" if result.claim == "data sets" else "the cells"
+    on_average = f" on average over {over}" if result.cell_a is None else ""
     return f"{result.comparison}{within} {changes}{on_average} {interval}."
 
 
@@ -233,6 +262,8 @@ def less_chance_text(results: Sequence[ComparisonResult]) -> str:
     open, with 11 more, a third of the studies show it instead of four in five.
     """
     for result in results:
+        if result.claim == "data sets":
+            continue
         could_speak = result.claim == "new data" or result.n >= enough_repeats()
         if could_speak and ((result.more and result.more.low is not None) or result.more_negligible):
             return "Repeats added now have less power: a sequential test, 5 % in all."
@@ -240,7 +271,7 @@ def less_chance_text(results: Sequence[ComparisonResult]) -> str:
 
 
 def _show_text(result: ComparisonResult) -> str:
-    more, decimals = result.more, result.decimals
+    more, decimals, unit = result.more, result.decimals, unit_word(result)
     if more is None:
         return ""
     shown = f"a difference of {number_text(more.delta, max(3, decimals))}"
@@ -250,12 +281,11 @@ def _show_text(result: ComparisonResult) -> str:
             f"To show {shown}: not within {MOST_REPEATS}; at {MOST_REPEATS} the interval would be ± {half}."
         )
     if more.high == 0:
-        return f"{result.n} repeats would show {shown} with 80 % chance, and did not."
+        return f"{result.n} {unit}s would show {shown} with 80 % chance, and did not."
     if more.estimate == 0:
-        return f"Few more repeats ({_range(more)}) would show {shown} with 80 % chance."
-    return (
-        f"About {counted(more.estimate, 'more repeat')} ({_range(more)}) would show {shown} with 80 % chance."
-    )
+        return f"Few more {unit}s ({_range(more)}) would show {shown} with 80 % chance."
+    about = f"About {counted(more.estimate, f'more {unit}')} ({_range(more)})"
+    return f"{about} would show {shown} with 80 % chance."
 
 
 def more_text(result: ComparisonResult) -> str:
@@ -314,7 +344,7 @@ def apart(value: float, limit: float, digits: int) -> str:
     return next(text for n in range(digits, 18) if float(text := f"{value:.{n}f}") != limit)
 
 
-def _p_equation(p: float) -> str:
+def p_equation(p: float) -> str:
     """``p = .031``, ``p < .001``."""
     text = p_text(p)
     return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -60,6 +60,7 @@ class Preregistration(BaseModel):
     looks: tuple[int, ...]  # numbers of seeds at which verdicts come
     comparisons: tuple[str, ...]  # `off → on`, by the names of cells
     can_go: tuple[str, ...] = ()  # those of them that ask whether the right cell can go
+    data_sets: tuple[str, ...] = ()  # claims over data sets: `stop: off → on over surface`
     cells: int
     points: int  # that a search may draw in all; 0: there is none
     data: tuple[str, ...]  # hashes of manifests
@@ -156,7 +157,12 @@ def format_changes(before: Preregistration, after: Preregistration) -> str:
     # What has words of its own above is not repeated among the other keys.
     if before.can_go != after.can_go:
         parts.append(f"`can go` asked of {len(before.can_go)} → {counted(len(after.can_go), 'comparison')}")
-    compared = (before.comparisons, before.can_go) == (after.comparisons, after.can_go)
+    if before.data_sets != after.data_sets:
+        claims = counted(len(after.data_sets), "comparison")
+        parts.append(f"claimed over data sets: {len(before.data_sets)} → {claims}")
+    compared = all(
+        getattr(before, part) == getattr(after, part) for part in ("comparisons", "can_go", "data_sets")
+    )
     others = list(_other_keys(before, after, compared=compared))
     if others:
         parts.append(f"other {summarise([f'`{key}`' for key in others], _KEYS)}")
@@ -211,6 +217,7 @@ def question_of(plan: Plan) -> Preregistration:
         looks=study.repeats.decide or (len(repeats),),
         comparisons=_pairs(plan.comparisons),
         can_go=_pairs(asked for asked in plan.comparisons if asked.ask == "can go"),
+        data_sets=tuple(sorted(f"{c.name} over {c.over}" for c in plan.comparisons if c.over is not None)),
         cells=len(plan.designed),
         points=plan.budget * len(plan.searched) if isinstance(plan, SearchPlan) else 0,
         data=tuple(sorted(plan.manifests)),

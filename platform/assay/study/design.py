@@ -12,15 +12,19 @@ from assay.study.designs import DesignCell
 from assay.study.file.schema import ComparisonSpec, Study
 from assay.study.file.source import KeyPath, StudyProblem, dotted, refuse
 from assay.study.planning.cell_names import Levels, cell_name
-from assay.study.settings.nesting import NO_LEVEL
+from assay.study.settings.nesting import NO_LEVEL, below
 
 __all__ = [
     "asked_comparisons",
+    "data_factor",
+    "data_factors",
     "design_cells",
     "format_design",
     "level_pairs",
     "pairs_of",
 ]
+
+_NAMES_DATA = frozenset({"reader", "path", "classes", "options"})  # keys of `data` that choose images
 
 
 def design_cells(study: Study) -> list[DesignCell]:
@@ -72,6 +76,25 @@ def level_pairs(study: Study, spec: ComparisonSpec) -> list[tuple[str, str]]:
     if spec.end is not None:
         return [(level, spec.end) for level in levels if level != spec.end]
     return list(combinations(levels, 2))
+
+
+def data_factors(study: Study, compared: str) -> list[str]:
+    """Factors beside the compared one whose levels name data: these may be the data sets of a claim."""
+    nested = below(study.nested, compared)
+    return [
+        factor
+        for factor, levels in study.factors.items()
+        if factor != compared
+        and factor not in nested
+        and any(_NAMES_DATA.intersection(level.data) for level in levels.values())
+    ]
+
+
+def data_factor(study: Study, spec: ComparisonSpec) -> str | None:
+    """The factor whose levels are the data sets of a comparison; None: it claims nothing over data sets."""
+    if spec.claim is None:
+        return None
+    return spec.over or data_factors(study, spec.factor)[0]
 
 
 def pairs_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from assay.study.design import level_pairs
+from assay.study.design import data_factors, level_pairs
 from assay.study.designs import DESIGNS
 from assay.study.designs.base import named_problems, unknown
 from assay.study.file.blocks import SAYS, Level
@@ -112,6 +112,7 @@ def _comparison_problems(study: Study) -> Iterator[StudyProblem]:
             yield StudyProblem(at, f"a comparison needs two levels, `{spec.factor}` has one")
         elif not strange:
             yield from _can_go_problems(study, spec, at)
+            yield from _data_sets_problems(study, spec, at)
             for pair in level_pairs(study, spec):
                 other = first.setdefault((spec.factor, frozenset(pair)), index)
                 if other != index:
@@ -144,6 +145,46 @@ def _can_go_problems(study: Study, spec: ComparisonSpec, at: KeyPath) -> Iterato
             )
             yield StudyProblem(at, message)
             break
+
+
+def _data_sets_problems(study: Study, spec: ComparisonSpec, at: KeyPath) -> Iterator[StudyProblem]:
+    """Refuse a claim over data sets where nothing says which these are, or which repeats there will be."""
+    if spec.claim is None:
+        if spec.over is not None:
+            message = (
+                f"`over` names the data sets of a claim over them, found over: {spec.over} without one. Add "
+                "`claim: data sets`, or leave `over` out"
+            )
+            yield StudyProblem((*at, "over"), message)
+        return
+    known = data_factors(study, spec.factor)
+    if study.search is not None or study.repeats.decide:
+        key = "repeats.decide" if study.search is None else "search"
+        message = (
+            f"a claim over data sets is about all of a study's planned repeats, found it beside `{key}`. "
+            "Leave one of the two out"
+        )
+        yield StudyProblem((*at, "claim"), message)
+    elif not known:
+        message = (
+            "`claim: data sets` needs a factor whose levels name data, found none beside "
+            f"{spec.factor}. Add one, as in `surface: {{steel: {{data: {{path: steel}}}}, …}}`"
+        )
+        yield StudyProblem((*at, "claim"), message)
+    elif spec.over is not None and spec.over not in study.factors:
+        yield unknown((*at, "over"), "factor", spec.over, study.factors)
+    elif spec.over is not None and spec.over not in known:
+        message = (
+            f"`over` is a factor whose levels name data, and not the one that is compared, found "
+            f"{spec.over}. Name {' or '.join(known)}"
+        )
+        yield StudyProblem((*at, "over"), message)
+    elif spec.over is None and len(known) > 1:
+        message = (
+            f"`claim: data sets` takes the levels of one factor for the data sets, found {len(known)} that "
+            f"name data: {', '.join(known)}. Say which, as in `over: {known[0]}`"
+        )
+        yield StudyProblem((*at, "claim"), message)
 
 
 def _nested_problems(study: Study) -> Iterator[StudyProblem]:

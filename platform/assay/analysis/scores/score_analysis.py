@@ -6,15 +6,19 @@ A study's own analysis (:mod:`assay.analysis.study_analysis`) and that of a tabl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from assay.analysis.results.computed import Computed
 from assay.statistics.contrasts import Contrast, interactions, main_effects
+from assay.statistics.data_sets import FRIEDMAN_CELLS, FRIEDMAN_SETS, Ranking, rank_cells
 from assay.statistics.families import Best, ComparisonResult, Rules, best_cells, compare
 from assay.statistics.intervals import MeanInterval, mean_intervals
+from assay.statistics.scores import Scores, read_scores
 from trainables.evaluation.metrics import Metric
 
 __all__ = ["ScoreAnalysis", "ScoreTables"]
@@ -31,6 +35,8 @@ class ScoreTables:
     smallest_step: Callable[[Metric], float | None]
     asked: bool = True  # False: nobody named comparisons, and these are all that the table allows
     planned_looks: bool = False  # True: they are of exact tests, so nothing is compared for new data
+    over_data_sets: Sequence[Contrast] = ()  # comparisons whose unit is a data set
+    on_data_sets: Sequence[Mapping[str, Mapping[str, str]]] = ()  # what is ranked: level → data set → cell
 
     @property
     def primary(self) -> Metric:
@@ -105,8 +111,18 @@ class ScoreAnalysis:
         return self._once("comparisons", self._make_comparisons)
 
     @property
+    def over_data_sets(self) -> tuple[ComparisonResult, ...]:
+        """The comparisons that claim over data sets, by the primary metric: a family of their own."""
+        return self._once("over data sets", self._make_over_data_sets)
+
+    @property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """Mean ranks of levels over data sets, where there are enough of both and the study is over."""
+        return self._once("rankings", self._make_rankings)
+
+    @property
     def main_effects(self) -> tuple[ComparisonResult, ...]:
-        """The main effects of an orthogonal design; empty for any other."""
+        """The main effects of an orthogonal design; empty for any other, and beside claims over data sets."""
         return self._once("main effects", lambda: self._family("main effects", main_effects))
 
     @property
@@ -136,18 +152,51 @@ class ScoreAnalysis:
     def _family(
         self, name: str, contrasts: Callable[[pd.DataFrame], Sequence[Contrast]]
     ) -> tuple[ComparisonResult, ...]:
+        # Seeds of several data sets have nothing in common: an average over data sets has these for units.
+        if self._scores.over_data_sets:
+            return ()
         primary = self._scores.primary
         results = self._scores.tested(primary, name, contrasts(self._scores.table(primary.name)))
         return self.as_they_stand(results)
+
+    def _make_over_data_sets(self) -> tuple[ComparisonResult, ...]:
+        scores = self._scores
+        if not scores.over_data_sets:
+            return ()
+        results = scores.tested(scores.primary, "over data sets", scores.over_data_sets)
+        return self.as_they_stand(results)
+
+    def _make_rankings(self) -> tuple[Ranking, ...]:
+        scores, primary = self._scores, self._scores.primary
+        if self._until_then is not None or not scores.on_data_sets:
+            return ()
+        read = read_scores(scores.table(primary.name), primary, splits=scores.rules.splits)
+        rankings: list[Ranking] = []
+        for levels in scores.on_data_sets:
+            sets = dict.fromkeys(name for cells in levels.values() for name in cells)
+            means = np.array(
+                [
+                    [_mean(read, cells[name]) if name in cells else math.nan for cells in levels.values()]
+                    for name in sets
+                ]
+            )
+            # A data set on which a level has no value ranks nothing.
+            whole = means[~np.isnan(means).any(axis=1)]
+            if len(levels) >= FRIEDMAN_CELLS and len(whole) >= FRIEDMAN_SETS:
+                rankings.append(rank_cells(whole, tuple(levels), primary.sign))
+        return tuple(rankings)
 
     def _make_further(self) -> tuple[ComparisonResult, ...]:
         # A study of factors without comparisons is about its main effects, so its further metrics are too.
         primary, *further = self._scores.metrics
         contrasts = self._scores.contrasts or main_effects(self._scores.table(primary.name))
+        over = self._scores.over_data_sets
         return self.as_they_stand(
             result
             for metric in further
-            for result in self._scores.tested(metric, "further metrics", contrasts)
+            for group in (contrasts, over)
+            if group
+            for result in self._scores.tested(metric, "further metrics", group)
         )
 
     def _make_best(self) -> Best | None:
@@ -162,3 +211,15 @@ class ScoreAnalysis:
             return {}
         table = self._scores.table(name)
         return {} if table.empty else mean_intervals(table, metric=metric, splits=self._scores.rules.splits)
+
+
+def _mean(scores: Scores, cell: str) -> float:
+    """Mean over the repeats of a cell; one that diverged counts as the worst value. NaN: one has no value."""
+    column = scores.cells.get(cell)
+    if column is None:
+        return math.nan
+    values = scores.values[scores.planned[:, column], column]
+    if scores.metric.worst is not None:
+        lost = scores.diverged[scores.planned[:, column], column]
+        values = np.where(lost, scores.metric.worst, values)
+    return float(np.mean(values)) if len(values) else math.nan

@@ -19,9 +19,9 @@ from itertools import combinations
 import pandas as pd
 
 from assay.analysis.scores.score_analysis import ScoreAnalysis, ScoreTables
-from assay.analysis.scores.score_table import ColumnNames, ReadTable, read_score_table
+from assay.analysis.scores.score_table import FACTOR, ColumnNames, ReadTable, read_score_table
 from assay.analysis.summary import Repeat, RepeatSummary, lost_repeats
-from assay.statistics.contrasts import Contrast, comparison
+from assay.statistics.contrasts import Ask, Contrast, comparison, levels_on_data_sets, over_data_sets
 from assay.statistics.families import Rules
 from assay.statistics.paired import Test
 from assay.statistics.scores import NO_FOLD, Splits
@@ -84,6 +84,16 @@ def with_missing(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
     return pd.concat([table, lost], ignore_index=True)
 
 
+def _with_missing(table: pd.DataFrame, cells: Sequence[str], over: str | None) -> pd.DataFrame:
+    """The same for each data set by itself: what one of them lacks, no other has to have."""
+    if over is None:
+        return with_missing(table, cells)
+    of_sets = [rows for _, rows in table.groupby(f"{FACTOR}{over}", sort=False)]
+    return pd.concat(
+        [with_missing(rows, list(dict.fromkeys(rows["cell"]))) for rows in of_sets], ignore_index=True
+    )
+
+
 def _repeats_without_cell(repeats: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]]:
     """Seed and fold of repeats that no cell has, though a seed with which it shares a fold has the fold."""
     folds_of: dict[int, set[int]] = {}
@@ -136,6 +146,7 @@ class ScoreQuestion:
     columns: ColumnNames = field(default_factory=ColumnNames)
     against: str | None = None  # a cell with which all others are compared
     compared: tuple[str, ...] = ()  # `a → b`, `factor`, `factor: a → b`; empty: all that the table allows
+    over: str | None = None  # a factor whose levels are data sets: what is compared also claims over them
     can_go: tuple[str, ...] = ()  # in the same form: can the right side be dropped for the left one?
     resolve: float | None = None  # difference worth knowing, of the primary metric
     lower: tuple[str, ...] = ()  # metrics of which lower is better
@@ -193,10 +204,10 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
             f"a comparison is of two cells, found {', '.join(cells) or 'none'} in {name}. Add "
             "another one, or name the column that tells them apart: --cell COLUMN."
         )
-    signed = table if read.complete else with_missing(table, cells)
+    signed = table if read.complete else _with_missing(table, cells, question.over)
     table = with_all_metrics(table)
     if not read.complete:
-        table = with_missing(table, cells)
+        table = _with_missing(table, cells, question.over)
     unknown = [metric for metric in question.lower if metric not in read.metrics]
     if unknown:
         raise InputError(
@@ -226,10 +237,14 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
     _refuse_mean_as_seed(table.loc[table["metric"] == metrics[0].name], read, name)
     _refuse_unknown_sizes(table, question.splits, name)
     of_metrics = {metric.name: table.loc[table["metric"] == metric.name] for metric in metrics}
+    contrasts, levels = _contrasts(question, cells, table, read), _levels(table, read.factors)
+    claims, ranked = _over_data_sets(question.over, contrasts, levels, read, name)
     scores = ScoreTables(
         metrics=metrics,
         table=of_metrics.__getitem__,
-        contrasts=_contrasts(question, cells, table, read),
+        contrasts=contrasts,
+        over_data_sets=claims,
+        on_data_sets=ranked,
         rules=Rules(
             question.splits,
             question.resolve,
@@ -248,7 +263,9 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         table=table,
         metrics=metrics,
         cells=cells,
-        analysis=ScoreAnalysis(scores),
+        analysis=ScoreAnalysis(
+            scores, with_best=question.over is None
+        ),  # on several data sets none is the best
         notes=tuple(_notes(read, metrics, question)),
         seeds=read.seeds,
     )
@@ -390,6 +407,13 @@ def _contrasts(
         for each in _compared(text, cells, levels, read, option="--can-go")
     ]
     _refuse_unclear_parts(asked)
+    others = [factor for factor in read.factors if factor != question.over]
+    if question.over is not None and question.against is not None and len(others) == 1:
+        (factor,) = others
+        if question.against in read.factors[factor]:
+            steps = [(question.against, level) for level in read.factors[factor] if level != question.against]
+            pairs = (each for step in steps for each in _factor_contrasts(factor, step, levels, read))
+            return [*pairs, *asked]
     if question.against is not None:
         against = _cell_called(question.against, cells)
         if against is None:
@@ -400,7 +424,7 @@ def _contrasts(
         return [*compared, *asked]
     if not read.factors:
         return [_cell_contrast(start, end) for start, end in combinations(cells, 2)]
-    by_factor = [each for factor in read.factors for each in _factor_contrasts(factor, None, levels, read)]
+    by_factor = [each for factor in others for each in _factor_contrasts(factor, None, levels, read)]
     if not by_factor and len(cells) > 1:
         raise InputError(
             "cells that differ in one factor are compared, found none: any two of them differ in several of "
@@ -408,6 +432,43 @@ def _contrasts(
             f"compared with, --against CELL. The cells are {', '.join(cells)}."
         )
     return by_factor
+
+
+def _over_data_sets(
+    over: str | None,
+    contrasts: Sequence[Contrast],
+    levels: Mapping[str, Levels],
+    read: ReadTable,
+    name: str,
+) -> tuple[list[Contrast], list[dict[str, dict[str, str]]]]:
+    """The comparisons as claims over data sets, and the levels that are ranked on them.
+
+    Raises:
+        InputError: If no comparison is made on two data sets or more.
+    """
+    if over is None:
+        return [], []
+    pairs: dict[tuple[str, Ask], list[tuple[str, str]]] = {}
+    for contrast in contrasts:
+        end, start = contrast.pair or ("", "")
+        if levels[start][over] == levels[end][over]:
+            pairs.setdefault((contrast.name, contrast.ask), []).append((start, end))
+    claims = [
+        claim
+        for (comparison_name, ask), of_name in pairs.items()
+        for claim in over_data_sets(
+            comparison_name, of_name, levels, factors=read.factors, over=over, ask=ask
+        )
+    ]
+    if max((len(claim.data_sets) for claim in claims), default=0) < 2:
+        others = [factor for factor in read.factors if factor != over]
+        raise InputError(
+            f"--over {over} claims over data sets what is compared on each of them, found no comparison on "
+            f"two of its {len(read.factors[over])} levels in {name}. Compare levels of another factor, such "
+            f'as --compare "{others[0]}", or leave --over out.'
+        )
+    compared = dict.fromkeys(claim.name.partition(": ")[0] for claim in claims)
+    return claims, [each for factor in compared for each in levels_on_data_sets(levels, factor, over)]
 
 
 def _levels(table: pd.DataFrame, factors: Mapping[str, Sequence[str]]) -> dict[str, Levels]:

@@ -19,7 +19,7 @@ import io
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, Literal, get_args
 
@@ -64,6 +64,7 @@ class ColumnNames:
     seed: str | None = None
     fold: str | None = None
     score: tuple[str, ...] = ()  # or names of metrics where a column names them; the primary one first
+    data_sets: str | None = None  # a factor whose levels are data sets, or `study` of joined summaries
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,9 @@ def read_score_table(content: bytes, names: ColumnNames, file: str) -> ReadTable
             of them cannot be read.
     """
     text = read_text_columns(content, file)
-    # Those of other packages come first: each knows its own layout alone.
+    # Those of other packages come first: each knows its own layout alone. None has a column of data sets.
     for extra in reversed([*EXTRAS.values()]):
-        if extra.score_tables:
+        if extra.score_tables and names.data_sets is None:
             read = load(extra.score_tables)(text, names, file)
             if read is not None:
                 return read
@@ -223,8 +224,8 @@ def listed(titles: Iterable[str]) -> str:
 # Rows ----------------------------------------------------------------------------------------------------
 
 
-def only_test_data(text: TextColumns, file: str) -> TextColumns:
-    """The rows of test data, of one study.
+def only_test_data(text: TextColumns, file: str, *, joined: bool = False) -> TextColumns:
+    """The rows of test data, of one study; ``joined``: of several, each on data of its own.
 
     Raises:
         InputError: If there are none, or rows of several studies.
@@ -241,9 +242,10 @@ def only_test_data(text: TextColumns, file: str) -> TextColumns:
 
     # Cells of two studies may have one name and different meanings.
     studies = list(dict.fromkeys(text.columns.get("study", [])))
-    if len(studies) > 1:
+    if len(studies) > 1 and not joined:
         raise InputError(
-            f"one study at a time, found {', '.join(studies)} in {file}. Leave the rows of the others out."
+            f"one study at a time, found {', '.join(studies)} in {file}. Leave the rows of the others out, "
+            "or take each study for a data set: --over study."
         )
     return text
 
@@ -309,6 +311,17 @@ def read_plain_table(text: TextColumns, names: ColumnNames, file: str) -> ReadTa
     Raises:
         InputError: If the table has another layout, or a text in it cannot be read.
     """
+    # A column of data sets is a factor: a cell is then one of them on one of these.
+    if names.data_sets is not None and f"{FACTOR}{names.data_sets}" not in text:
+        if names.data_sets not in text:
+            raise InputError(
+                f"--over names a column or factor of {file}, found {names.data_sets}; it has "
+                f"{listed(text.columns)}. Name one of them."
+            )
+        named_cells = names.cell or ("cell",)
+        if names.data_sets not in named_cells:
+            names = replace(names, cell=(*named_cells, names.data_sets))
+
     # Which columns name the cell and the repeat.
     is_tidy = "metric" in text and "value" in text
     named = [("cell", title) for title in names.cell]
@@ -328,7 +341,8 @@ def read_plain_table(text: TextColumns, names: ColumnNames, file: str) -> ReadTa
             f"column for each metric; {file} has {listed(text.columns)}. Call them so, or name them: --cell, "
             "--seed, --fold, --score COLUMN."
         )
-    text = only_test_data(text, file)
+    joined = names.data_sets == "study"
+    text = only_test_data(text, file, joined=joined)
 
     # Cells have names, or are combinations of the levels of their factors.
     factors = {title: title for title in names.cell} or {
@@ -346,7 +360,7 @@ def read_plain_table(text: TextColumns, names: ColumnNames, file: str) -> ReadTa
     seeds = [0] * rows if seed is None else _whole_numbers(text, seed, filled(text, seed, file), file)
     repeats = pd.DataFrame(
         {
-            "study": text.columns.get("study", PurePath(file).stem),
+            "study": PurePath(file).stem if joined else text.columns.get("study", PurePath(file).stem),
             "cell": cells,
             **{f"{FACTOR}{factor}": texts for factor, texts in levels.items()},
             "seed": seeds,

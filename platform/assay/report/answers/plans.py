@@ -68,6 +68,12 @@ class PlannedComparison(BaseModel):
     changes: tuple[str, ...]
     allowed: dict[str, str] = Field(description="Setting that differs besides → why the study allows it.")
     ask: str = Field(description="`can go`: also whether dropping `end` for `start` loses too little.")
+    over: str | None = Field(
+        default=None, description="The factor whose levels are the data sets of a claim over them."
+    )
+    data_sets: tuple[str, ...] = Field(
+        default=(), description="Of such a claim: those on which both levels are trained."
+    )
 
 
 class SharedStage(BaseModel):
@@ -276,15 +282,18 @@ def _state(record: Record | None) -> _State:
 def _comparisons(plan: Plan) -> tuple[PlannedComparison, ...]:
     if plan.has_front:
         return ()  # no point is best
-    repeats = _repeats_of_cells(plan)
+    repeats, levels = _repeats_of_cells(plan), {cell.name: cell.levels for cell in plan.cells}
     rows: list[PlannedComparison] = []
     for comparison in plan.comparisons:
         common = [len(repeats[start] & repeats[end]) for start, end in comparison.pairs]
-        fields = {"factor", "start", "end", "pairs", "allowed", "ask"}
+        fields = {"factor", "start", "end", "pairs", "allowed", "ask", "over"}
         facts: dict[str, Any] = comparison.model_dump(include=fields)
         changes = tuple(comparison.changes())
         row = {"comparison": comparison.name, "n_least": min(common), "n_most": max(common), **facts}
-        rows.append(PlannedComparison.model_validate({**row, "changes": changes}))
+        sets = (
+            {levels[start][comparison.over]: None for start, _ in comparison.pairs} if comparison.over else {}
+        )
+        rows.append(PlannedComparison.model_validate({**row, "changes": changes, "data_sets": tuple(sets)}))
     return tuple(rows)
 
 

@@ -20,9 +20,8 @@ from assay.analysis.study_pair import StudyPair
 from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
 from assay.report.page.model import Picture, PictureForm
 from assay.report.tables.answer import strongest_first
-from assay.report.tables.comparisons import disagreements
+from assay.report.tables.comparisons import ASKED_FIRST, disagreements
 from assay.statistics.families import ComparisonResult
-from assay.statistics.scores import CLAIMS
 from assay.statistics.wording import better_text, count_text, verdict_word
 from assay.study import Study
 from trainables.evaluation.metrics import METRICS, Metric
@@ -172,7 +171,8 @@ def mark_texts(plot: EffectsPlot) -> dict[Mark, str]:
 
 def comparisons_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
     """The strongest ``most`` comparisons of the study; None where no repeat decides one."""
-    groups = {"": study_analysis(results).comparisons}
+    analysis = study_analysis(results)
+    groups = {"over data sets": analysis.over_data_sets, "": analysis.comparisons}
     return _plot(results.plan.study, _COMPARISONS, groups, most, study_names(results).change)
 
 
@@ -200,12 +200,13 @@ def _plot(
         return None
     drawn: dict[str, list[ComparisonResult]] = {}
     room = most
-    for claim in CLAIMS:
+    for claim in ASKED_FIRST:
         for name, group in groups.items():
             kept = strongest_first([result for result in group if result.claim == claim])[:room]
             room -= len(kept)
             if kept:
-                drawn[f"{name} on {claim}".strip().capitalize()] = kept
+                heading = "over data sets" if claim == "data sets" else f"{name} on {claim}"
+                drawn[heading.strip().capitalize()] = kept
     left_out = sum(map(len, groups.values())) - (most - room)
     return EffectsPlot(METRICS[study.metrics.primary], drawn, study.resolve, what, left_out, words)
 

@@ -14,16 +14,17 @@ from assay.analysis.names import sentence_case
 from assay.analysis.scores.score_analysis import ScoreAnalysis
 from assay.report.page.model import Column, Section, TextTable, numbered
 from assay.report.tables.comparisons import (
+    ASKED_FIRST,
     Absent,
     better_in_text,
     difference_text,
     disagreements,
     looks_notes,
+    over_data_sets_notes,
     p_cell,
     p_column,
 )
 from assay.statistics.families import ComparisonResult, first_claims
-from assay.statistics.scores import CLAIMS
 from assay.statistics.wording import (
     BADGES,
     UNDECIDED,
@@ -72,13 +73,18 @@ def first_results(analysis: ScoreAnalysis) -> FirstResults:
     known = {result.claim for result in stated if result.difference is not None}
     if not known:
         return FirstResults(effects, stated, ())
-    first = next(claim for claim in CLAIMS if claim in known)
+    first = next(claim for claim in ASKED_FIRST if claim in known)
     chosen = first_claims(sorted(stated, key=lambda result: result.claim != first))
     return FirstResults(effects, stated, chosen)
 
 
 def _stated(analysis: ScoreAnalysis) -> tuple[bool, tuple[ComparisonResult, ...]]:
     """Whether main effects are among what is answered, and all of that."""
+    # A comparison that claims over data sets is answered by that claim: those on each of them are its parts.
+    if over := analysis.over_data_sets:
+        parts = {result.comparison for result in over}
+        others = [result for result in analysis.comparisons if result.comparison not in parts]
+        return False, (*over, *others)
     if analysis.asked and analysis.comparisons:
         return False, analysis.comparisons
     # A cell without a finished trial leaves no main effect, but comparisons of the other cells.
@@ -155,7 +161,13 @@ def answer_section(
         "Answer",
         intro,
         TextTable(columns, tuple(rows), tuple(notes), links=links),
-        (*_notes(stated, chosen, name), *looks_notes(chosen), *disagreements(chosen), *further),
+        (
+            *over_data_sets_notes(chosen, name),
+            *_notes(stated, chosen, name),
+            *looks_notes(chosen),
+            *disagreements(chosen),
+            *further,
+        ),
     )
 
 

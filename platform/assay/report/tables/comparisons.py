@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from assay.analysis.names import study_names
+from assay.analysis.names import sentence_case, study_names
 from assay.analysis.results.results import StudyResults
 from assay.analysis.scores.score_analysis import ScoreAnalysis
 from assay.analysis.study_analysis import study_analysis
@@ -20,6 +20,7 @@ from assay.analysis.summary import metric_summary
 from assay.analysis.test_set_uncertainty import ItemIntervals, item_intervals
 from assay.report.page.model import NOTHING, Column, Section, TextTable, numbered
 from assay.report.tables.cells import ITEM_INTERVAL, item_interval_text, metric_title
+from assay.statistics.data_sets import Ranking
 from assay.statistics.families import ComparisonResult, first_claims
 from assay.statistics.interim_looks import PLANNED_LOOKS, PLANNED_LOOKS_AT_RANKS
 from assay.statistics.more_repeats import MOST_REPEATS
@@ -33,14 +34,18 @@ from assay.statistics.wording import (
     more_negligible_text,
     more_text,
     negligible_text,
+    over_data_sets_text,
+    p_equation,
     p_text,
     signed,
+    unit_word,
     verdict_word,
 )
 from assay.study.names import from_to
 from assay.study.orthogonal import read_aliases
 
 __all__ = [
+    "ASKED_FIRST",
     "Absent",
     "absent_repeats",
     "alias_notes",
@@ -54,6 +59,7 @@ __all__ = [
     "holds_for_text",
     "looks_notes",
     "method_text",
+    "over_data_sets_notes",
     "p_cell",
     "p_column",
     "pair_sections",
@@ -65,6 +71,7 @@ _HOLDS_FOR: dict[Claim, str] = {
     "these folds": "these folds: 95 % intervals over seeds",
     "this data": "this data set: 95 % intervals over its splits and seeds",
     "new data": "new images of this kind: 95 % intervals over its splits and seeds",
+    "data sets": "data sets like these: 95 % intervals over data sets, each the mean over its repeats",
 }
 
 _TESTS = {"sign-flip": "exact sign-flip test", "wilcoxon": "exact Wilcoxon signed-rank test"}
@@ -73,6 +80,8 @@ _MAIN_EFFECTS = "Mean of a level minus that of its factor's first level, average
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
 
 
+# A claim over data sets is there because somebody asked.
+ASKED_FIRST: tuple[Claim, ...] = ("data sets", *(claim for claim in CLAIMS if claim != "data sets"))
 Absent = Mapping[str, frozenset[str]]
 Words = Callable[[ComparisonResult], str]
 
@@ -141,7 +150,7 @@ def analysis_sections(
     is compared; None: the keys.
     """
     known = {id(result) for result in answered}
-    for claim in CLAIMS:
+    for claim in ASKED_FIRST:
         for family in _of_claim(claim, analysis.main_effects, absent, words):
             if not known.issuperset(map(id, family.results)):
                 intro = method_text(family.results, effects=True)
@@ -152,13 +161,19 @@ def analysis_sections(
         for family in _of_claim(claim, analysis.interactions, absent, words):
             title, notes = f"Interactions on {claim}", _said_of_all(family)
             yield _claimed_section(title, _INTERACTIONS, family, notes, first="effect")
+        for family in _of_claim(claim, analysis.over_data_sets, absent, words):
+            if not known.issuperset(map(id, family.results)):
+                yield _compared(family, _ORDER)
+            yield _data_sets_section(family, analysis.rankings)
+            if any(result.p is not None for result in family.results):
+                yield _detail_section(family, None)
         for family in _of_claim(claim, analysis.comparisons, absent, words):
             if not known.issuperset(map(id, family.results)):
                 yield _compared(family, _ORDER)
             if uncertainty is not None or any(result.p is not None for result in family.results):
                 yield _detail_section(family, uncertainty)
     further = first_claims(analysis.further)
-    for claim in CLAIMS:
+    for claim in ASKED_FIRST:
         for family in _of_claim(claim, further, absent, words):
             yield _further_section(family, primary)
 
@@ -197,7 +212,8 @@ def _of_claim(
 
 def _compared(family: _Family, order: str) -> Section:
     """The comparisons of one claim."""
-    title, intro = f"Comparisons on {family.claim}", method_text(family.results, order=order)
+    where = "over" if family.claim == "data sets" else "on"
+    title, intro = f"Comparisons {where} {family.claim}", method_text(family.results, order=order)
     return _claimed_section(title, intro, family, _common_notes(family))
 
 
@@ -229,7 +245,7 @@ def _detail_section(family: _Family, uncertainty: ItemIntervals | None) -> Secti
         *([Column("smallest p", "right")] if forbidden else []),
         Column("g", "right"),
         *([Column(ITEM_INTERVAL, "right")] if uncertainty is not None else []),
-        Column("more repeats", "right"),
+        Column(f"more {unit_word(family.results[0])}s", "right"),
         *([Column("until negligible", "right")] if until else []),
     )
     notes: list[str] = []
@@ -249,7 +265,39 @@ def _detail_section(family: _Family, uncertainty: ItemIntervals | None) -> Secti
         rows.append((*row, *([more_negligible_text(result) or NOTHING] if until else [])))
     table = TextTable(columns, tuple(rows), tuple(notes), links=_links(family))
     notes_below = tuple(_detail_notes(family.results))
-    return Section(f"Details on {family.claim}", "", table, notes_below)
+    where = "over" if family.claim == "data sets" else "on"
+    return Section(f"Details {where} {family.claim}", "", table, notes_below)
+
+
+def _data_sets_section(family: _Family, rankings: Sequence[Ranking]) -> Section:
+    """The effect on each data set, a column for each comparison; mean ranks below."""
+    sets = dict.fromkeys(name for result in family.results for name in result.units)
+    of_results = [dict(zip(each.units, each.differences, strict=True)) for each in family.results]
+    rows = [
+        (
+            name,
+            *(signed(of[name], family.results[0].decimals) if name in of else NOTHING for of in of_results),
+        )
+        for name in sets
+    ]
+    columns = (
+        Column("data set", "left"),
+        *(Column(family.name(result), "right") for result in family.results),
+    )
+    intro = f"Mean difference in {family.title} on each data set: the units of the claim over them."
+    return Section(
+        "Each data set", intro, TextTable(columns, tuple(rows)), tuple(map(ranking_text, rankings))
+    )
+
+
+def ranking_text(ranking: Ranking) -> str:
+    """``Mean ranks over 7 data sets: all 1.2, five 2.1, …; two differ if they are 2.31 apart …``"""
+    ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in ranking.ranks.items())
+    return (
+        f"Mean ranks over {ranking.data_sets} data sets (1 is best): {ranks}. Friedman: χ² = "
+        f"{ranking.statistic:.2f}, {p_equation(ranking.p)}; two differ where their ranks are "
+        f"{ranking.critical:.2f} apart or more (Nemenyi, 5 %)."
+    )
 
 
 def _further_section(family: _Family, primary: str) -> Section:
@@ -267,7 +315,7 @@ def _further_section(family: _Family, primary: str) -> Section:
         difference, _, p, verdict = _claimed(family, result, notes)
         rows.append((metric_title(result.scored_by), *_names(family, result), difference, p, verdict))
     return Section(
-        f"Further metrics on {family.claim}",
+        f"Further metrics {'over' if family.claim == 'data sets' else 'on'} {family.claim}",
         f"Exploratory: the question was asked of {primary}. A metric is a family of its own: "
         "the more of them are read, the more will look shown by chance.",
         TextTable(columns, tuple(rows), tuple(notes), links=_links(family, 1)),
@@ -393,7 +441,7 @@ def looks_notes(results: Sequence[ComparisonResult]) -> Iterator[str]:
     if looks > 1:
         paid = (
             f"p is times {looks}"
-            if results[0].claim == "new data"
+            if results[0].claim in ("new data", "data sets")
             else "a sequential test, 5 % in all, of which a later look has what those before it left"
         )
         waits = any(result.verdict == "interim" for result in results)
@@ -427,16 +475,16 @@ def _said_of_all(family: _Family) -> Iterator[str]:
 
 
 def _detail_notes(results: Sequence[ComparisonResult]) -> Iterator[str]:
-    resolve = results[0].resolve
+    resolve, unit = results[0].resolve, unit_word(results[0])
     yield "g: difference in sd of the differences, corrected for few repeats (Hedges)."
     if any(result.without_chance for result in results):
-        yield "Smallest p: what the exact test can reach with so few repeats that differ: nothing is shown."
+        yield f"Smallest p: what the exact test can reach with so few {unit}s that differ: nothing is shown."
     known = [result.n for result in results if result.more is not None]
     if known:
         what = "the difference that was found" if resolve is None else f"a difference of {resolve:g}"
         yield (
-            f"More repeats: how many until {what} is shown with 80 % chance (range: what {from_to(known)} "
-            f"repeats know of the spread). > {MOST_REPEATS}: not within {MOST_REPEATS} in all (interval "
+            f"More {unit}s: how many until {what} is shown with 80 % chance (range: what {from_to(known)} "
+            f"{unit}s know of the spread). > {MOST_REPEATS}: not within {MOST_REPEATS} in all (interval "
             "there)."
         )
     if any(more_negligible_text(result) for result in results):
@@ -448,6 +496,15 @@ def _detail_notes(results: Sequence[ComparisonResult]) -> Iterator[str]:
     of_folds = (result for result in results if result.units and result.units[0].startswith("fold"))
     if any(result.verdict == "open" and not result.n_diverged for result in of_folds):
         yield "More seeds do not settle what the folds leave open: they are as many as they are."
+
+
+def over_data_sets_notes(
+    results: Sequence[ComparisonResult], name: Callable[[ComparisonResult], str]
+) -> Iterator[str]:
+    """A sentence on each claim over data sets: mean, interval, and what the next data set may show."""
+    for result in results:
+        if text := over_data_sets_text(result):
+            yield f"{sentence_case(name(result))}: {text[:1].lower()}{text[1:]}"
 
 
 def disagreements(results: Sequence[ComparisonResult]) -> Iterator[str]:

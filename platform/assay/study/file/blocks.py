@@ -222,3 +222,12 @@ class ComparisonSpec(BaseModel):
         description="`can go`: also whether dropping the right level for the left one loses less than "
         "`resolve`. It is tested in the same family.",
     )
+    claim: Literal["data sets"] | None = Field(
+        default=None,
+        description="`data sets`: also whether it holds on further data sets. Each is then one unit, the "
+        "mean over its repeats; six can show something.",
+    )
+    over: Name | None = Field(
+        default=None,
+        description="The factor whose levels are the data sets; needed where several factors set `data`.",
+    )

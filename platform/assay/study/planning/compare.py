@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assay.study.design import asked_comparisons, level_pairs, pairs_of
+from assay.study.design import asked_comparisons, data_factor, level_pairs, pairs_of
 from assay.study.designs import DesignCell
 from assay.study.file.schema import ComparisonSpec, Study
 from assay.study.file.source import KeyPath, StudyProblem
@@ -49,6 +49,9 @@ class Comparison(BaseModel):
     allowed: dict[str, str] = Field(default_factory=dict, description="Path outside the factor → reason.")
     ask: Literal["pays", "can go"] = Field(
         default="pays", description="`can go`: also whether dropping `end` for `start` loses too little."
+    )
+    over: str | None = Field(
+        default=None, description="The factor whose levels are the data sets of a claim over them."
     )
 
     @property
@@ -112,7 +115,22 @@ class _Planner:
             pairs = pairs_of(self.levels, spec.factor, start, end, sub)
             if pairs:
                 compared = self._comparison(spec.factor, start, end, pairs, at)
-                yield compared.model_copy(update={"ask": spec.ask})
+                over = data_factor(self.study, spec)
+                if over is not None:
+                    self.problems += self._few_data_sets(compared.name, pairs, over, at)
+                yield compared.model_copy(update={"ask": spec.ask, "over": over})
+
+    def _few_data_sets(
+        self, name: str, pairs: Sequence[tuple[Levels, Levels]], over: str, at: KeyPath
+    ) -> Iterator[StudyProblem]:
+        """Refuse a claim over data sets of which the design has one alone."""
+        found = list(dict.fromkeys(start[over] for start, _ in pairs))
+        if len(found) < 2:
+            message = (
+                f"{name}: a claim over data sets has several, found {over} at {found[0]} alone. Train both "
+                f"levels on more of {', '.join(self.study.factors[over])}, or leave the claim out"
+            )
+            yield StudyProblem((*at, "claim"), message)
 
     def _comparison(
         self, factor: str, start: str, end: str, pairs: Sequence[tuple[Levels, Levels]], at: KeyPath

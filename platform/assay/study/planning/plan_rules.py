@@ -11,11 +11,18 @@ from assay.study.file.schema import Study
 from assay.study.file.source import StudyProblem
 from assay.study.planning.cells import Cell, Trial
 from assay.study.planning.compare import Comparison
-from assay.study.planning.repeats import Repeat, repeat_name
+from assay.study.planning.repeats import UNKNOWN, Repeat, repeat_name
 from trainables.plugins.method_files import is_file_method, loaded_source
 from trainables.program.method import Program
 
-__all__ = ["nothing_to_decide", "shown_no_defects", "twins", "unpaired", "unused_allowances"]
+__all__ = [
+    "nothing_to_decide",
+    "repeated_data_sets",
+    "shown_no_defects",
+    "twins",
+    "unpaired",
+    "unused_allowances",
+]
 
 
 def unpaired(
@@ -31,6 +38,34 @@ def unpaired(
                 message = (
                     f"{comparison.name}: {start} and {end} have no repeat in common, one is trained on folds "
                     "and the other is not. Compare within a data set, or use `splits: per_seed` in both"
+                )
+                yield StudyProblem(("comparisons",), message)
+                break
+
+
+def repeated_data_sets(
+    comparisons: Sequence[Comparison], cells: Sequence[Cell], hashes: Sequence[str]
+) -> Iterator[StudyProblem]:
+    """Data sets of a claim that are the same images: one would count as two.
+
+    Args:
+        comparisons: Of the plan.
+        cells: Of the plan.
+        hashes: Manifest of each cell; ``unknown`` in a plan without data, of which nothing can be told.
+    """
+    known = {cell.name: hashed for cell, hashed in zip(cells, hashes, strict=True) if hashed != UNKNOWN}
+    levels = {cell.name: cell.levels for cell in cells}
+    for comparison in comparisons:
+        if comparison.over is None or not known:
+            continue
+        first: dict[str, str] = {}
+        for start, _ in comparison.pairs:
+            name = levels[start][comparison.over]
+            other = first.setdefault(known[start], name)
+            if other != name:
+                message = (
+                    f"{comparison.name}: each data set of a claim is one unit, found the same images as "
+                    f"{comparison.over} {other} and {name}. Leave one of them out"
                 )
                 yield StudyProblem(("comparisons",), message)
                 break

@@ -22,6 +22,7 @@ from assay.study.planning.identity import differences
 from assay.study.planning.plan import Plan
 from assay.study.planning.plan_rules import (
     nothing_to_decide,
+    repeated_data_sets,
     shown_no_defects,
     twins,
     unpaired,
@@ -94,6 +95,7 @@ def plan_study(
     trials = tuple(_trials(cells, data))
     refuse(source, twins(trials))
     refuse(source, unpaired(comparisons, dict(zip(settings, data.repeats, strict=True))))
+    refuse(source, repeated_data_sets(comparisons, [planned.cell for planned in cells], data.hashes))
     kept = [planned.settings for planned in cells]
     shared: dict[str, Any] = {
         "study": study,
