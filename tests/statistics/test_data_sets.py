@@ -33,16 +33,15 @@ TABLE = np.array(
 )
 
 
-def made(effects: Mapping[str, Sequence[float]], **columns: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+def made(effects: Mapping[str, Sequence[Any]]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A table of cells `off` and `on` whose repeats differ by ``effects`` on each data set; their levels."""
     rng, tables, levels = np.random.default_rng(0), [], {}
     for name, differences in effects.items():
         base = list(0.5 + 0.05 * rng.standard_normal(len(differences)))
         gained: list[Any] = [
-            d if isinstance(d, str) or d is None else float(b) + d
-            for b, d in zip(base, differences, strict=True)
+            float(b) + d if isinstance(d, float) else d for b, d in zip(base, differences, strict=True)
         ]
-        tables.append(tidy_table({f"off {name}": base, f"on {name}": gained}, **columns))
+        tables.append(tidy_table({f"off {name}": base, f"on {name}": gained}))
         levels |= {f"{cell} {name}": {"stop": cell, "surface": name} for cell in ("off", "on")}
     return pd.concat(tables, ignore_index=True), levels
 
@@ -148,7 +147,7 @@ def test_a_family_is_corrected_over_data_sets() -> None:
     d = np.stack([first, second], axis=1)
     signs = 1 - 2 * (np.arange(128)[:, None] >> np.arange(7) & 1)
     clearest = np.abs(signs @ (d / np.sqrt((d**2).sum(axis=0)))).max(axis=1)
-    top = max(range(2), key=lambda i: -results[i].p_adjusted if results[i].p_adjusted else 0)
+    top = min(range(2), key=lambda i: results[i].p_adjusted or 1.0)
     seen = abs(d[:, top].sum()) / np.sqrt((d[:, top] ** 2).sum())
     assert {result.m for result in results} == {2}
     assert results[top].p_adjusted == pytest.approx(np.mean(clearest >= seen - 1e-9))

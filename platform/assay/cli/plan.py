@@ -268,7 +268,7 @@ def _parts(
                 "negligible at: repeats at which a comparison without a difference is called negligible with "
                 f"80 % chance (within ± {planned.study.resolve:g}; asked: can go), at the spread seen"
             )
-        yield from format_claims(answer.comparisons)
+        yield from format_claims(answer.comparisons, names)
     elif planned.comparisons:
         yield "compares nothing: of several objectives no point is best"
     effects = list(_main_effects(planned))
@@ -356,8 +356,8 @@ def _comparison_table(
     return FittedTable.of(titles, rows, right=right, spare=("changes",), most=most, what="comparisons")
 
 
-def format_claims(comparisons: Sequence[PlannedComparison]) -> Iterator[str]:
-    """``claims over data sets (surface): 4; significant (p ≤ .05) takes 6, where p may be .031: 2 more``"""
+def format_claims(comparisons: Sequence[PlannedComparison], names: StudyNames) -> Iterator[str]:
+    """``claim over data sets: 4 levels of surface. To be significant … takes 6, …: 2 data sets more``"""
     from assay.statistics.paired import ALPHA, enough_repeats, smallest_p
     from assay.statistics.wording import p_text
     from assay.study.names import counted
@@ -365,10 +365,10 @@ def format_claims(comparisons: Sequence[PlannedComparison]) -> Iterator[str]:
     claimed: dict[tuple[str, int], list[str]] = {}
     for row in comparisons:
         if row.over is not None:
-            claimed.setdefault((row.over, len(row.data_sets)), []).append(row.comparison)
+            claimed.setdefault((row.over, len(row.data_sets)), []).append(names.step(row.comparison))
     enough = enough_repeats()
-    for (over, number), names in claimed.items():
-        which = "" if len(claimed) == 1 else f" of {'; '.join(names)}"
+    for (over, number), steps in claimed.items():
+        which = "" if len(claimed) == 1 else f" ({'; '.join(steps)})"
         lacking = f"{counted(enough - number, 'data set')} more" if number < enough else "enough"
         yield (
             f"claim over data sets{which}: {number} levels of {over}. To be significant (p ≤ "
