@@ -39,9 +39,10 @@ def _plots(results: StudyResults) -> dict[str, EffectsPlot]:
     # With all rows: the page picks a few of them, and its axis has to hold each.
     analysis = study_analysis(results)
     effects = len(analysis.main_effects) + len(analysis.interactions)
+    compared = len(analysis.over_data_sets) + len(analysis.comparisons)
     plots = {
         "effects": effects_plot(results, most=effects),
-        "comparisons": comparisons_plot(results, most=len(analysis.comparisons)),
+        "comparisons": comparisons_plot(results, most=compared),
     }
     return {name: plot for name, plot in plots.items() if plot is not None}
 
