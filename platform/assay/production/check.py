@@ -134,7 +134,8 @@ def refuse_changing_model(model: DeployedModel, photos: CheckPhotos) -> None:
     Raises:
         InputError: If they do.
     """
-    images = (resize_image(photo, model.card.image_size) for photo in photos.photos())
+    size = None if model.sees_stored else model.card.image_size
+    images = (photo if size is None else resize_image(photo, size) for photo in photos.photos())
     few = {f"photo {number}": image for number, image in enumerate(islice(images, _BATCH), 1)}
     refuse_changing_scores(ModelScorer(model.predictor, model.device), few, model.card.precision)
 
@@ -151,8 +152,7 @@ def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest)
     if table is not None:
         scores = dict(zip(table["sample"].to_pylist(), table["score"].to_pylist(), strict=True))
     channels, tiles = trial.config["channels"], trial.data.tiles
-    # A program may be given images as stored, and then its recorded scores are of all their bits.
-    decode = decode_deep if trial.config.get("images") == "stored" else decode_image
+    decode = decode_deep if _is_given_stored(trial) else decode_image
 
     def photos() -> Iterator[NDArray[np.uint8]]:
         for sample in chosen:
@@ -174,6 +174,11 @@ def _test_photos(store: Store, record: Record, trial: Trial, manifest: Manifest)
 def _kept_photos(store: Store, record: Record, trial: Trial) -> CheckPhotos:
     """The small photos of test images that the trial kept with its heatmaps."""
     channels, tiles = trial.config["channels"], trial.data.tiles
+    if _is_given_stored(trial):
+        raise InputError(
+            f"an export of trial {record.id} is checked on images as stored (`images: stored`), found small "
+            "photos alone that it kept. Name the root of its data with --data."
+        )
     table = store.read_part(record, "maps.parquet")
     if table is None or not table.num_rows:
         raise InputError(
@@ -188,6 +193,11 @@ def _kept_photos(store: Store, record: Record, trial: Trial) -> CheckPhotos:
             yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))
 
     return CheckPhotos("small photos that the trial kept", photos)
+
+
+def _is_given_stored(trial: Trial) -> bool:
+    """True of a program whose images have all their bits and pixels: its recorded scores are of those."""
+    return trial.config.get("images") == "stored"
 
 
 def _batches(photos: Iterator[NDArray[np.uint8]], at_once: int) -> Iterator[list[NDArray[np.uint8]]]:

@@ -19,6 +19,9 @@ import pytest
 
 from assay.engine.durations import Limits
 from assay.engine.process.fork_server import ForkServer
+from assay.exports.files import EXPORT as FILES
+from assay.production.check import check_photos
+from assay.production.export import export_model
 from assay.production.model import load_model
 from assay.production.photos import find_photos
 from assay.production.predict import Pictures, predict
@@ -28,6 +31,7 @@ from tests.data.made_images import write
 from tests.engine.process.odd_method import log_of
 from tests.engine.process.program_trials import train_study
 from tests.program.made_program import DESCRIPTION, STUDY, write_program
+from trainables.errors import InputError
 
 Train = Callable[..., tuple[Store, Record]]
 
@@ -360,6 +364,16 @@ def test_images_as_stored_come_with_their_bits_and_sizes_and_maps_go_back_so(
     assert record.result.metrics["image_ap"] == 1
     assert record.result.metrics["pixel_iou"] > 0.8
     assert record.environment.confined_by.startswith("landlock")
+
+    # Exports are checked on such images; small ones that a trial kept are none.
+    cache = tmp_path_factory.mktemp("export")
+    check = export_model(
+        store, record, FILES, cache / "files", check_photos(store, record, root, cache / "cache")
+    )
+    assert check.passed
+    assert check.recorded == pytest.approx(0, abs=1e-6)
+    with pytest.raises(InputError, match="Name the root of its data"):
+        check_photos(store, record, None, cache / "cache")
 
     # The same in production: what a photo's file holds is what the program is given.
     write(root / "new" / "photo.png", np.full((50, 41), 3000, np.uint16))
