@@ -310,7 +310,7 @@ def _promise_text(check: PromiseCheck | None) -> str:
         return "none: the threshold promises nothing on new parts"
     if not check.parts:
         return f"{check.promise}. The test has no such part, and cannot say whether it holds"
-    says = "agrees with it" if check.agrees else "CONTRADICTS it"
+    says = "does not contradict it" if check.agrees else "CONTRADICTS it"
     chance = "fewer than 0.1 %" if check.p < 0.001 else f"{number_text(100 * check.p, 2)} %"
     return (
         f"{check.promise}. The test {says}: {check.wrong} of {check.parts} wrong. At the promised rate "
@@ -322,7 +322,8 @@ def _rates(sheet: AcceptanceSheet) -> list[tuple[str, str]]:
     return [
         ("False alarms: good parts decided defective", _rate_text(sheet.false_alarms)),
         ("Escapes: defective parts decided good", _rate_text(sheet.escapes)),
-        *((f"Escapes, {rate.of}", _rate_text(rate)) for rate in sheet.by_class),
+        # With one class its row would be that of all escapes.
+        *((f"Escapes, {rate.of}", _rate_text(rate)) for rate in sheet.by_class if len(sheet.by_class) > 1),
         *((f"No pixel marked, {rate.of}", _rate_text(rate)) for rate in sheet.by_size),
     ]
 
@@ -338,8 +339,9 @@ def _explanations(sheet: AcceptanceSheet) -> list[str]:
         texts.append("Sure: the share of thresholds chosen in this way that keep what they promise.")
     if sheet.by_size:
         texts.append(
-            "No pixel marked: defects whose place the model shows nowhere, whatever it decided on the part. "
-            "Small, medium and large are thirds of this test's defects by area."
+            "No pixel marked: defects whose place the model shows nowhere, whatever it decided on the part; "
+            "one that several photos show counts in each. Small, medium and large are thirds of this test's "
+            "defects by area."
         )
     texts.append("All of this holds for parts like those of the test: the same product, camera and light.")
     return texts
@@ -421,7 +423,8 @@ def _html(sheet: AcceptanceSheet, pictures: Mapping[str, bytes]) -> str:
         parts.append("<h2>Mistakes as pictures: the decision filled, the true defect outlined</h2>")
         if len(kept) < len(mistakes):
             parts.append(
-                f"<p>Of {len(kept)} of {len(mistakes)} parts: the trial kept no picture of the others.</p>"
+                f"<p>Of {len(kept)} of the {len(mistakes)} parts decided wrongly: the trial kept no picture "
+                "of the others.</p>"
             )
         if len(named) > _PICTURES:
             parts.append(
