@@ -103,6 +103,18 @@ class Manifest:
         folds = {row.fold for row in self.rows} - {None}
         return tuple(sorted(fold for fold in folds if fold is not None))
 
+    def property(self, name: str) -> Mapping[str, str]:
+        """A property of each image, by sample id.
+
+        Raises:
+            InputError: If the reader knows none of this name.
+        """
+        known = READERS.find(self.reader).properties
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise InputError(f"reader {self.reader} knows these properties of images: {names}; found {name}")
+        return {row.sample: known[name](row.image) for row in self.rows}
+
     def can_teach(self, row: ImageRow) -> bool:
         """True where the image has a mask to learn from: none where it shows an ignored class."""
         return row.mask is not None and not (self.ignored and row.shows_others)

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from trainables.data.conditions import PropertyValue
 from trainables.data.items import check_pattern
 from trainables.data.threshold import Escapes, FalseAlarms, ThresholdRule
 
@@ -131,6 +132,7 @@ _ADDED_LATER: dict[str, Any] = {
     "threshold": "f1",
     "calibration": None,
     "normals": None,
+    "train_where": None,
 }
 
 
@@ -175,6 +177,12 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         None,
         ge=1,
         description="Normal images to train on: the first of one random order; default: all.",
+    )
+    train_where: dict[str, Annotated[tuple[PropertyValue, ...], Field(min_length=1)]] | None = Field(
+        None,
+        min_length=1,
+        description="Images of the training part to keep, by properties that the reader knows, such as "
+        "{exposure: [1, 2]}: validation and calibration are limited alike, the test part is not.",
     )
     mask_detail: MaskDetail = Field(
         "fine",

@@ -91,6 +91,18 @@ def make_split(
     calibration: list[ImageRow] = []
     if spec.calibration is not None:
         train, calibration = _hold_out(train, spec.calibration, seed_for(seed, fold, "calibration"))
+    # Parts are drawn before images go, so that test and validation keep their items.
+    for name, values in (spec.train_where or {}).items():
+        value_of = manifest.property(name)
+        if unknown := sorted(set(values) - set(value_of.values())):
+            raise InputError(
+                f"data.train_where.{name}: no image of the data set has {', '.join(unknown)}; there are "
+                f"{', '.join(sorted(set(value_of.values())))}"
+            )
+        train, validation, calibration = (
+            [row for row in part if value_of[row.sample] in values]
+            for part in (train, validation, calibration)
+        )
     _require_labels(spec, supervision, train=train, validation=validation, test=test)
 
     # What supervision takes away comes last: all cells of a study share the parts before it.

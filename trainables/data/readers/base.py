@@ -204,6 +204,8 @@ class Reader:
     # their own: `textures` → their names.
     part_option: str | None = None
     part_groups: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    # What else names of images tell: `exposure` → its value by an image's path. No part of a manifest.
+    properties: Mapping[str, Callable[[str], str]] = field(default_factory=dict[str, Callable[[str], str]])
 
 
 def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:

@@ -6,7 +6,8 @@ defective. The root holds the folder ``MTD`` (or ``MTD.zip``), or is it.
 Rules: the folder is the label. A mask pixel is a defect above 127 (edges are soft). Four MT_Uneven
 images have an empty mask: they stay defective, their mask counts as unknown (it would teach "no defect
 anywhere"). A tile was photographed up to six times, brightness rising: within a class, sorted by N, a
-run of rising E is one tile, and a tile is never divided. The makers publish no split.
+run of rising E is one tile, and a tile is never divided. The makers publish no split. E is the property
+``exposure`` of an image, for `train_where` and `test_under`.
 
 Licence: none stated; the makers welcome any use and ask to be cited: Huang, Qiu, Guo, Wang, Yuan,
 "Surface Defect Saliency of Magnetic Tile", IEEE CASE 2018, doi:10.1109/COASE.2018.8560423.
@@ -58,6 +59,11 @@ def read_mtd(spec: DataSpec, folders: DataFolders) -> Listing:
     )
 
 
+def exposure_of(image: str) -> str:
+    """The exposure in the path of an image: ``4`` of ``MT_Crack/Imgs/exp4_num_2.jpg``; 1 is the darkest."""
+    return Path(image).name.removeprefix("exp").partition("_")[0]
+
+
 def _holds_classes(folder: Path) -> bool:
     return any((folder / name / "Imgs").is_dir() for name in _CLASSES)
 
@@ -102,4 +108,5 @@ READER = Reader(
     Options=NoOptions,
     read=read_mtd,
     recognised=True,
+    properties={"exposure": exposure_of},
 )
