@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 from matplotlib.figure import Figure
@@ -12,7 +15,8 @@ from matplotlib.figure import Figure
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.search_results import results_of_records
 from assay.report.formats import FORMATS
-from assay.storage import DamagedRecord, Environment, Record
+from assay.storage import DamagedRecord, Environment, Record, Store
+from assay.storage.conditions import ConditionResult, write_condition
 from assay.study import ManifestSummary, Plan, Trial
 from tests.analysis.data_set_studies import LADDER, ladder_scores
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
@@ -90,8 +94,41 @@ def _of_data_sets() -> tuple[Plan, dict[str, Record], tuple[DamagedRecord, ...]]
     return plan, records, ()
 
 
+def _of_conditions() -> tuple[Plan, dict[str, Record], tuple[DamagedRecord, ...], Store]:
+    """In half the light less is left of `stop`, and masks hurt. Moved images score as plain ones do."""
+    text = STUDY.replace("splits: per_seed", "splits: published, validation: none")
+    text = text.replace("[0, 1, 2]", "[0, 1, 2, 3, 4, 5, 6, 7]") + "test_under: {light: [0.5], shift: [4]}\n"
+    plan, store = make_plan(text), Store(Path(_STORAGE.name))
+    for trial, condition in product(plan.trials, plan.study.conditions):
+        scores = _scores(trial)
+        if condition.kind == "light":
+            on, full = trial.levels["stop"] == "on", trial.levels["supervision"] == "full"
+            wobble = ((trial.seed * 3 + 5 * on + full) % 7 - 3) / 1000
+            scores["image_ap"] += wobble - 0.1 - 0.03 * on - 0.05 * full
+        write_condition(
+            store,
+            trial.id,
+            ConditionResult(
+                condition=condition,
+                weights_hash=trial.id,
+                image_threshold=0.4,
+                pixel_threshold=0.5,
+                metrics=scores,
+                n_test=60,
+            ),
+        )
+    return plan, _records(plan), (), store
+
+
 FORMS = ("md", "latex", "html", "csv")
-GOLDENS = {"seeds": _of_seeds, "folds": _of_folds, "one_cell": _of_one_cell, "data_sets": _of_data_sets}
+GOLDENS: dict[str, Callable[[], tuple[Any, ...]]] = {
+    "seeds": _of_seeds,
+    "folds": _of_folds,
+    "one_cell": _of_one_cell,
+    "data_sets": _of_data_sets,
+    "conditions": _of_conditions,
+}
+_STORAGE = TemporaryDirectory(prefix="assay-")  # of results under conditions, until the process ends
 
 
 @cache

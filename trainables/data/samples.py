@@ -103,12 +103,14 @@ class ImageSet:
 
     def without_masks(self, positions: Sequence[int]) -> ImageSet:
         """The samples at these positions, in their order, without masks."""
+        return replace(self.at(positions), masks={}, class_masks=None)
+
+    def at(self, positions: Sequence[int]) -> ImageSet:
+        """The samples at these positions, in their order, with their masks."""
         return replace(
             self,
             ids=tuple(self.ids[i] for i in positions),
             labels=self.labels[list(positions)],
-            masks={},
-            class_masks=None,
             items=tuple(self.items[i] for i in positions) if self.items else (),
             classes=tuple(self.classes[i] for i in positions) if self.classes else (),
             sizes=self.sizes[list(positions)] if self.sizes is not None else None,

@@ -77,6 +77,7 @@ __all__ = [
     "ChosenThresholds",
     "Evaluation",
     "evaluate",
+    "evaluate_again",
     "evaluate_scorer",
     "image_scores",
     "measure_labels",
@@ -253,11 +254,7 @@ def evaluate_scorer(
         first = range(min(len(data.test), _TIMED * batch))
         timed = validation or _evaluate_images(model, data.test.without_masks(first), batch)
 
-    # Metrics of defects need the decisions on images as well, hence the threshold.
-    regions = pa.Table.from_pylist(test.regions, schema=REGIONS_SCHEMA)
-    defects = defect_scores(regions, _decisions(test, thresholds.image))
-    of_defects = {m.name: m.value(defects) for m in METRICS.values() if isinstance(m, DefectMetric)}
-    metrics = test.metrics(thresholds) | of_defects
+    regions, defects, metrics = _measured(test, thresholds)
     return Evaluation(
         metrics=_defined(metrics),
         undefined={name: value.reason for name, value in metrics.items() if isinstance(value, Undefined)},
@@ -273,6 +270,43 @@ def evaluate_scorer(
         stage_maps=stage_maps.table() if stage_maps is not None else None,
         shown=stage_maps.names if stage_maps is not None else (),
     )
+
+
+def evaluate_again(
+    model: ImageScorer, images: ImageSet, thresholds: ChosenThresholds, *, batch: int
+) -> dict[str, float | Undefined]:
+    """Metrics on images under another condition, at thresholds that were chosen before.
+
+    Args:
+        model: The trained model.
+        images: Test images, of :func:`trainables.evaluation.conditions.images_under`.
+        thresholds: Of the trial; nothing is chosen here.
+        batch: Images per prediction.
+
+    Returns:
+        By the names of METRICS, as the evaluation has them.
+
+    Raises:
+        FloatingPointError: If a score or heatmap is no finite number.
+        InputError: If one is not within [0, 1].
+    """
+    if not len(images):
+        return {name: Undefined("no test image") for name in METRICS}
+    if images.tiles is not None:
+        model, batch = TiledScorer(model, images.tiles, batch), 1
+    test = _evaluate_images(model, images, batch, threshold=thresholds.pixel)
+    return _measured(test, thresholds)[2]
+
+
+def _measured(
+    test: _Pass, thresholds: ChosenThresholds
+) -> tuple[pa.Table, tuple[DefectScore, ...], dict[str, float | Undefined]]:
+    """Regions, scores of defects and all metrics of a pass over test images."""
+    # Metrics of defects need the decisions on images as well, hence the threshold.
+    regions = pa.Table.from_pylist(test.regions, schema=REGIONS_SCHEMA)
+    defects = defect_scores(regions, _decisions(test, thresholds.image))
+    of_defects = {m.name: m.value(defects) for m in METRICS.values() if isinstance(m, DefectMetric)}
+    return regions, defects, test.metrics(thresholds) | of_defects
 
 
 def image_scores(

@@ -19,10 +19,12 @@ import pyarrow as pa
 from assay.analysis.predictions import measured_records
 from assay.analysis.results.computed import computed
 from assay.analysis.results.results import StudyResults
+from assay.storage.conditions import ConditionResult, read_condition
 from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Cell, Trial
 from assay.study.names import count_of_planned, counted, from_to
+from trainables.data.conditions import Condition
 from trainables.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ __all__ = [
     "best_mean",
     "by_mean",
     "cell_summaries",
+    "condition_results",
+    "condition_row",
     "lost_repeats",
     "metric_summary",
     "metric_table",
@@ -46,9 +50,11 @@ __all__ = [
     "write_summary",
 ]
 
-Part = Literal["val", "test"]
+Part = Literal["val", "test", "test_under"]
+SummaryRow = tuple[Part, str, float | None, str, str | None]  # part, metric, value, status, reason
 _Summary = TypeVar("_Summary", bound="RepeatSummary")
 _MISSING = "not trained yet"
+_NOT_EVALUATED = "not evaluated under this condition: its model was not kept"
 _REASON_CHARACTERS = 500  # a refusal with its way out
 
 
@@ -277,19 +283,70 @@ def tidy(results: StudyResults) -> pa.Table:
     Every trial of the plan, a search's points among them, has a row for each metric that the study reports,
     and a second one where a table joins several searches to one cell:
     without a value, and with status and reason, where the repeat was lost.
+    Of a study with ``test_under`` a column ``condition`` names that of the rows of part ``test_under``.
     """
     # A finished trial may have measured more than the study reports, and its further metrics stand in the
     # table too. A lost one has rows of the reported metrics alone.
     reported = [metric.name for metric in results.metrics]
 
-    def rows(record: Record | None, absent: str) -> Iterator[_Row]:
+    def rows(record: Record | None, absent: str) -> Iterator[SummaryRow]:
         finished = record.result if record is not None and record.status == "finished" else None
         for metric in dict.fromkeys([*reported, *(finished.metrics if finished is not None else ())]):
             yield _test_row(record, metric, absent)
         for metric, value in finished.validation.items() if finished is not None else ():
             yield "val", metric, value, "finished", None
 
-    return _tabled(results, results.trials, rows)
+    plain = _tabled(results, results.trials, rows)
+    if not results.plan.study.conditions:
+        return plain
+    # Rows under a condition are of a part of their own, so that who reads test rows reads the plain ones.
+    under = [_under(results, condition, reported) for condition in results.plan.study.conditions]
+    names = pa.nulls(len(plain), pa.string())
+    return pa.concat_tables([plain.append_column("condition", names), *under])
+
+
+def _under(results: StudyResults, condition: Condition, reported: Sequence[str]) -> pa.Table:
+    """The rows of all trials under one condition; those of trials without a result say why."""
+    found = condition_results(results)
+
+    def rows(record: Record | None, absent: str) -> Iterator[SummaryRow]:
+        result = None if record is None else found.get((record.id, condition.key))
+        for metric in dict.fromkeys([*reported, *(result.metrics if result is not None else ())]):
+            yield condition_row(result, _test_row(record, metric, absent))
+
+    table = _tabled(results, results.trials, rows)
+    return table.append_column("condition", pa.array([condition.name] * len(table), pa.string()))
+
+
+def condition_row(result: ConditionResult | None, plain: SummaryRow) -> SummaryRow:
+    """The row of a trial under a condition; of a trial that did not finish that of its test images."""
+    _, metric, _, status, reason = plain
+    if status != "finished":
+        return "test_under", metric, None, status, reason
+    if result is None:
+        return "test_under", metric, None, "missing", _NOT_EVALUATED
+    value = result.metrics.get(metric)
+    reason = None if value is not None else result.undefined.get(metric, "not measured")
+    return "test_under", metric, value, "finished", reason
+
+
+@computed
+def condition_results(results: StudyResults) -> Mapping[tuple[str, str], ConditionResult]:
+    """(trial, key of a condition) → its result, for the trials that were evaluated under it.
+
+    Raises:
+        InputError: If a result is damaged.
+    """
+    store, conditions = results.store, results.plan.study.conditions
+    if store is None or not conditions:
+        return {}
+    asked = [(record, condition) for record in results.records.values() for condition in conditions]
+    found = store.each(lambda each: read_condition(store, *each), asked)
+    return {
+        (record.id, condition.key): result
+        for (record, condition), result in zip(asked, found, strict=True)
+        if result is not None
+    }
 
 
 @computed
@@ -309,13 +366,12 @@ def write_summary(results: StudyResults, store: Store) -> pa.Table:
 
 
 _ROW = ("part", "metric", "value", "status", "reason")
-_Row = tuple[Part, str, float | None, str, str | None]
 
 
 def _tabled(
     results: StudyResults,
     trials: Iterable[Trial],
-    rows: Callable[[Record | None, str], Iterable[_Row]],
+    rows: Callable[[Record | None, str], Iterable[SummaryRow]],
 ) -> pa.Table:
     """The ``rows`` of each trial's record, or of why there is none, beside what names the trial."""
     factors = list(results.plan.study.factors)
@@ -365,7 +421,7 @@ def _fixed_columns(study: str, trial: Trial, record: Record | None, factors: Seq
     }
 
 
-def _test_row(record: Record | None, metric: str, absent: str) -> _Row:
+def _test_row(record: Record | None, metric: str, absent: str) -> SummaryRow:
     value = outcome(record, metric, absent)
     if not isinstance(value, tuple):
         return "test", metric, value, "finished", None

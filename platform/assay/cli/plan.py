@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import typer
 
@@ -171,6 +171,7 @@ def answer_of_plan(
     from assay.study.planning.stage_graph import stage_graph
     from trainables.data.inspect.findings import summarise
 
+    evaluated = _Evaluated.of(planned, store, records) if known else _Evaluated(0, 0, 0)
     stages, several = stage_graph(planned.trials), len(planned.resolution_limits) > 1
     return plan_answer(
         planned,
@@ -189,8 +190,48 @@ def answer_of_plan(
             *planned.warnings,
             *resolution_warnings(planned.resolution_limits),
             *_worthless_points(planned, records),
+            *evaluated.warnings(planned),
         ],
+        evaluations_done=evaluated.done,
+        evaluations_lost=evaluated.lost,
     )
+
+
+class _Evaluated(NamedTuple):
+    """Evaluations of a plan's trials under other conditions."""
+
+    done: int
+    lost: int  # of trials that have ended, and whose model is gone or never was
+    without_model: int  # trials among them that finished
+
+    @classmethod
+    def of(cls, planned: Plan, store: Store, records: Mapping[str, Record]) -> Self:
+        from assay.storage.conditions import lacking_conditions, without_model
+
+        conditions = len(planned.study.conditions)
+        if not conditions:
+            return cls(0, 0, 0)
+        lacking = lacking_conditions(store, planned, records)
+        gone = without_model(records[trial] for trial in lacking)
+        finished = sum(record.status == "finished" for record in records.values())
+        lost = sum(len(lacking[record.id]) for record in gone) + (len(records) - finished) * conditions
+        return cls(finished * conditions - sum(map(len, lacking.values())), lost, len(gone))
+
+    def warnings(self, planned: Plan) -> Iterator[str]:
+        """What cannot be evaluated, and what to do."""
+        from assay.study.names import counted
+
+        if self.without_model:
+            yield (
+                f"{counted(self.without_model, 'stored trial')} cannot be evaluated under conditions of "
+                "`test_under`: the models were not kept. Set `keep: {models: all}` and remove the trials' "
+                "folders from the storage: `assay run` trains them again"
+            )
+        elif planned.study.conditions and planned.study.keep.models != "all":
+            yield (
+                f"`keep: {{models: {planned.study.keep.models}}}` drops models after the run: a condition "
+                "that is named later can then not be evaluated. `keep: {models: all}` keeps them"
+            )
 
 
 def _worthless_points(planned: Plan, records: Mapping[str, Record]) -> Iterator[str]:
@@ -466,10 +507,21 @@ def _summary(planned: Plan, answer: PlanAnswer) -> list[str]:
         ),
         f"{trials} = {at_most}{counted(total, 'trial')}; {state}",
         *looks,
+        *_conditions_line(planned, answer),
         f"a trial takes {counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} "
         f"each; pack: {need.pack}",
         f"{kept} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]
+
+
+def _conditions_line(planned: Plan, answer: PlanAnswer) -> Iterator[str]:
+    """`tested under 6 conditions: 144 evaluations, 24 to make; they train nothing`."""
+    from assay.study.names import counted
+
+    if conditions := planned.study.conditions:
+        left = "" if answer.evaluations_left is None else f", {answer.evaluations_left} to make"
+        evaluations = counted(answer.evaluations, "evaluation")
+        yield f"tested under {counted(len(conditions), 'condition')}: {evaluations}{left}; they train nothing"
 
 
 def _format_repeats(seeds: int, folds: int) -> str:

@@ -99,6 +99,11 @@ def train_missing(
                 _forget_failed(plan, store)
             before = own_records(plan, store) | known_replicas(plan, store)
             end = _train(plan, store, options, before, ending=ending)
+            if plan.study.conditions and not (end.interrupted or end.lost):
+                from assay.engine.conditions import evaluate_stored  # loads torch
+
+                with ending.work():
+                    evaluate_stored(plan, store, options, own_records(plan, store))
     except KeyboardInterrupt:
         end = End(interrupted=True)
 

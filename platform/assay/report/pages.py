@@ -57,6 +57,7 @@ from assay.report.tables.comparisons import (
     method_text,
     pair_sections,
 )
+from assay.report.tables.conditions import condition_section
 from assay.report.tables.footnotes import footnotes, spread_notes
 from assay.report.tables.labels import label_sections
 from assay.report.tables.parts import class_sections, stage_section
@@ -108,6 +109,7 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         else (
             *([intervals] if intervals is not None else []),
             *compared_sections(results, answered),
+            *filter(None, [condition_section(results)]),
             *class_sections(results),
             *label_sections(results),
         )

@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from assay.analysis.breakdowns import Share, defect_summaries, stage_intervals, stage_summaries
+from assay.analysis.conditions import condition_findings
 from assay.analysis.names import study_names, variant_name
 from assay.analysis.predictions import cells_at_chance
 from assay.analysis.results.results import StudyResults
@@ -30,6 +31,7 @@ from assay.statistics.wording import sentence
 __all__ = [
     "CellRow",
     "ComparisonRow",
+    "ConditionRow",
     "DefectRow",
     "MeanRow",
     "StageRow",
@@ -37,6 +39,7 @@ __all__ = [
     "cell_table",
     "comparison_rows",
     "comparison_table",
+    "condition_rows",
     "defect_rows",
     "defect_table",
     "report_comparisons",
@@ -99,6 +102,26 @@ class ComparisonRow(BaseModel):
     )
     note: str
     sentence: str
+
+
+class ConditionRow(BaseModel):
+    """A comparison under a condition of `test_under`, by the primary metric."""
+
+    condition: str = Field(description="`light × 0.7`.")
+    change: str = Field(description="The comparison in the study's words.")
+    cell_a: str = Field(description="The difference is a − b.")
+    cell_b: str
+    n: int = Field(description="Units with all values, under the condition.")
+    plain: Value = Field(description="Difference on the test images as they are.")
+    difference: Value = Field(description="Under the condition.")
+    low: Value = Field(description="Of its 95 % interval.")
+    high: Value
+    p_adjusted: Value = Field(description="Corrected for all comparisons under all conditions.")
+    against_plain: Value = Field(description="`difference` minus `plain`, of repeats that have both.")
+    against_plain_low: Value
+    against_plain_high: Value
+    against_plain_p_adjusted: Value
+    word: str = Field(description="`holds`, `shrinks`, `turns` or `not decided`.")
 
 
 class MeanRow(BaseModel):
@@ -263,6 +286,31 @@ def _mean(results: StudyResults, summary: CellSummary, interval: MeanInterval | 
         "interval": None if interval is None else interval.method,
         "claim": None if interval is None else interval.claim,
     }
+
+
+def condition_rows(results: StudyResults) -> tuple[ConditionRow, ...]:
+    """One row per comparison and condition."""
+    names = study_names(results)
+    return tuple(
+        ConditionRow(
+            condition=finding.condition.name,
+            change=names.change(finding.plain),
+            cell_a=str(finding.plain.cell_a),
+            cell_b=str(finding.plain.cell_b),
+            n=finding.under.n,
+            plain=finding.plain.difference,
+            difference=finding.under.difference,
+            low=finding.under.low,
+            high=finding.under.high,
+            p_adjusted=finding.under.p_adjusted,
+            against_plain=finding.interaction.difference,
+            against_plain_low=finding.interaction.low,
+            against_plain_high=finding.interaction.high,
+            against_plain_p_adjusted=finding.interaction.p_adjusted,
+            word=finding.word,
+        )
+        for finding in condition_findings(results)
+    )
 
 
 def defect_rows(results: StudyResults) -> tuple[DefectRow, ...]:

@@ -6,6 +6,7 @@
     studies/<study>/   study.yaml  plan.parquet  summary.parquet  lease.json  forecast.json
     trials/<id>/       record.json  progress.json  checkpoint…  attempts/<attempt>.json
                        <attempt>/{curve,predictions,regions,maps}.parquet  <attempt>/model/
+                       under/<condition>.json     metrics under other conditions
 
 Everything of an attempt goes under a fresh prefix; ``record.json`` is one object, written last, and names
 the files with their hashes: a trial exists or it does not. A record that has no checksum of its own (see

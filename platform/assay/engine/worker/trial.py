@@ -16,11 +16,13 @@ from assay.engine.errors import Stopped, trace_of
 from assay.engine.process.fit import MODEL_FOLDER, FitJob
 from assay.engine.process.process import Trained
 from assay.engine.trial_batch import StageTask
+from assay.engine.worker.conditions import results_under
 from assay.engine.worker.ranks import gather_from_ranks
 from assay.engine.worker.stages import StageScoreCache, TrialStages
 from assay.engine.worker.trial_log import StageLog, StoredLog
 from assay.engine.worker.worker import BatchWorker
 from assay.storage import Attempt, Result
+from assay.storage.conditions import write_condition
 from assay.study import Trial
 from trainables.data import (
     Manifest,
@@ -189,6 +191,9 @@ def fit_and_evaluate(
                 report = _evaluate(trained, evaluation, worker, stages, trial)
                 report = _with_size_baseline(report, training, evaluation, trial.seed)
                 report = _with_labels(report, stages.folders.values(), data)
+            if worker.batch.study.conditions:
+                with timer.part("conditions"):
+                    _evaluate_under(trained, evaluation, worker, data, trial=trial, report=report)
             if worker.batch.plan.times_models:
                 _time(trained, evaluation, timer)
             primary = worker.batch.study.metrics.primary
@@ -251,6 +256,28 @@ def _evaluate(
         threshold=trial.data.threshold,
     )
     return stage_scores.complete(report)
+
+
+def _evaluate_under(
+    trained: Trained,
+    evaluation: EvaluationData,
+    worker: BatchWorker,
+    data: TrialData,
+    *,
+    trial: Trial,
+    report: Evaluation,
+) -> None:
+    """Write what the model is worth under each condition of the study, before the record is written."""
+    assert trained.model is not None, "a trial trains a model"
+    for result in results_under(
+        worker.batch.study.conditions,
+        trained.model,
+        data.manifest,
+        evaluation.test,
+        thresholds=report.thresholds,
+        weights_hash=trained.weights,
+    ):
+        write_condition(worker.store, trial.id, result)
 
 
 def _time(trained: Trained, evaluation: EvaluationData, timer: Timer) -> None:

@@ -1,6 +1,7 @@
 """The storage inside a bundle, and the report that is made from it alone.
 
-Of a trial go in: its record, predictions (names and scores of test images, no pixels), regions and curve.
+Of a trial go in: its record, predictions (names and scores of test images, no pixels), regions, curve, and
+results under other conditions.
 Photos and maps of test images, models and logs stay out. The bundle lists them with their sizes, so that the
 report made from it names none of them as gone.
 """
@@ -19,6 +20,7 @@ from assay.extras.bundle import REPORT
 from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.storage.check.storage_format import FORMAT_FILE
+from assay.storage.conditions import UNDER
 from assay.storage.plans import OF_OTHERS, stored_plan
 from assay.storage.record import Record, read_record
 from trainables.plugins.method_files import is_file_method
@@ -92,6 +94,7 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
             record = read_record(content, trial.id, folder)
             if isinstance(record, Record):
                 files |= _files_of(store, record)
+                files |= _read_present(store, store.below(f"{folder}/{UNDER}"))
                 outside = [path for path in record.files if path.rpartition("/")[2] not in _OF_TRIAL]
                 sizes = store.sizes(folder, outside)
                 left_out |= {f"{folder}/{path}": size for path, size in sizes.items() if size}

@@ -166,6 +166,12 @@ class PlanAnswer(Answer):
     expected: tuple[ExpectedTrainings, ...] = Field(description="Of a study that decides.")
     design: str = Field(description="In words.")
     resolution_limits: tuple[str, ...] = Field(description="What the masks allow the methods, in words.")
+    evaluations: int = Field(
+        default=0, description="Of trained models under the conditions of `test_under`, in all."
+    )
+    evaluations_left: int | None = Field(
+        default=0, description="That `assay run` makes; null: the data were not opened."
+    )
     promises: tuple[str, ...] = Field(
         description="What the parts that choose the threshold can promise of new ones, in words; empty: the "
         "data were not opened, or no part chooses."
@@ -191,6 +197,8 @@ def plan_answer(
     resolution_limits: Sequence[str] = (),
     promises: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    evaluations_done: int = 0,
+    evaluations_lost: int = 0,
 ) -> PlanAnswer:
     """The answer for a plan.
 
@@ -205,10 +213,13 @@ def plan_answer(
         resolution_limits: Sentences on what the masks allow.
         promises: Sentences on what the parts that choose the threshold can promise.
         warnings: Of plan and masks.
+        evaluations_done: Results under other conditions that are stored.
+        evaluations_lost: Those that nobody can make, of stored trials.
     """
     study, need = planned.study, planned.study.resources
     trials = Counter(trial.cell for trial in planned.trials)
     done = Counter(trial.cell for trial in planned.trials if trial.id in records)
+    evaluations = planned.size * len(study.conditions)
     return PlanAnswer(
         study=study.study,
         question=study.question.strip(),
@@ -244,6 +255,8 @@ def plan_answer(
         expected=tuple(expected),
         design=design,
         resolution_limits=tuple(resolution_limits),
+        evaluations=evaluations,
+        evaluations_left=evaluations - evaluations_done - evaluations_lost if known else None,
         promises=tuple(promises),
         warnings=tuple(warnings),
     )

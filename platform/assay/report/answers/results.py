@@ -13,11 +13,13 @@ from assay.report.answers.base import Answer, Value, schema_name
 from assay.report.rows import (
     CellRow,
     ComparisonRow,
+    ConditionRow,
     DefectRow,
     MeanRow,
     StageRow,
     cell_rows,
     comparison_rows,
+    condition_rows,
     defect_rows,
     report_comparisons,
     stage_rows,
@@ -79,6 +81,7 @@ class ReportAnswer(Answer):
     over: bool = Field(description="Every trial of the table has a record.")
     cells: tuple[CellRow, ...]
     comparisons: tuple[ComparisonRow, ...]
+    conditions: tuple[ConditionRow, ...] = Field(description="Empty: the study has no `test_under`.")
     stages: tuple[StageRow, ...]
     defects: tuple[DefectRow, ...]
     points: tuple[PointRow, ...] = Field(description="Of a search.")
@@ -194,6 +197,7 @@ def report_answer(results: StudyResults) -> ReportAnswer:
         over=results.all_ended,
         cells=cell_rows(results),
         comparisons=comparison_rows(report_comparisons(results), study_names(results).change),
+        conditions=condition_rows(results),
         stages=stage_rows(results),
         defects=defect_rows(results),
         points=_points(results),

@@ -18,6 +18,8 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from assay.storage.conditions import UNDER
+from assay.storage.files.checksum import without_checksum
 from assay.storage.files.files import LinkError
 from assay.storage.lease import holder
 from assay.storage.method_store import read_method
@@ -247,6 +249,14 @@ def _check_trial(
         name = path.removeprefix(f"{folder}/{record.attempt}/")
         cost = _COSTS.get(name.split("/")[0], "what needs it leaves the trial out")
         yield Damage(path, text, f"{cost}; its scores stand", (folder,), trial_id)
+
+    # What it is worth under other conditions is evaluated anew where a file is gone.
+    for name in store.list(f"{folder}/{UNDER}"):
+        path = f"{folder}/{UNDER}/{name}"
+        if without_checksum(store.read_bytes(path)).checksum == "wrong":
+            text = "was changed since it was written (its checksum is another)"
+            cost = "no report of a study with `test_under` is made; the next run evaluates the model again"
+            yield Damage(path, text, cost, (path,), trial_id)
 
 
 def _check_stage(store: Store, key: str) -> Iterator[Damage]:

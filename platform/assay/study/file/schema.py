@@ -41,6 +41,7 @@ from assay.study.names import Name
 from assay.study.planning.cell_names import Levels
 from assay.study.planning.identity import canonical_json, short_hash
 from assay.study.search.spec import Parameter, Replicate, Search, Start
+from trainables.data.conditions import Condition, Conditions
 from trainables.data.spec import DataSpec, Supervision
 
 __all__ = [
@@ -264,6 +265,11 @@ class Study(BaseModel):
         "Ranks test another hypothesis where cells differ in shape, and err more often with more repeats.",
     )
     metrics: Metrics = Metrics()
+    test_under: Conditions | None = Field(
+        default=None,
+        description="Conditions that trained models are evaluated under as well, beside the test images as "
+        "they are. They train nothing.",
+    )
     resources: Resources = Resources()
     budget: Budget | None = Field(default=None, description="A time limit; left out: train all.")
     keep: Keep = Keep()
@@ -287,6 +293,20 @@ class Study(BaseModel):
                 "`decide` out, or run its winner as a study of its own (`assay best --as`)"
             )
         return self
+
+    @model_validator(mode="after")
+    def _tests_what_it_plans_under_conditions(self) -> Self:
+        if self.test_under is not None and self.search is not None:
+            raise ValueError(
+                "`test_under` compares planned cells, and a search draws them on the way: leave `test_under` "
+                "out, or run its winner as a study of its own (`assay best --as`)"
+            )
+        return self
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Conditions that trained models are evaluated under, beside the test images as they are."""
+        return () if self.test_under is None else self.test_under.each
 
     @property
     def source(self) -> Source:

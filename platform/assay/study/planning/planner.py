@@ -156,6 +156,7 @@ def _plan_cells(
         if settings is None:
             continue
         problems += _workers_problems(settings, study.resources.workers)
+        problems += _condition_problems(settings, study)
         trainable = settings.trainable
         cell = Cell(
             name=cell_name(study.factors, levels),
@@ -185,6 +186,21 @@ def _workers_problems(settings: Settings, workers: int) -> list[StudyProblem]:
         norms = settings.trainable.batch_norms(settings.config)
         messages += [batch_norm_objection(setting, workers) for setting in norms]
     return [StudyProblem(("resources", "workers"), message) for message in messages]
+
+
+def _condition_problems(settings: Settings, study: Study) -> Iterator[StudyProblem]:
+    """What a cell cannot be tested under."""
+    if study.conditions and not settings.trainable.trained_here:
+        message = (
+            f"conditions are put to a trained model, and `{settings.trainable.name}` is trained by a loop of "
+            "your own: leave `test_under` out, and predict changed images as a study of its own"
+        )
+        yield StudyProblem(("test_under",), message)
+    side = min(settings.config.image_size)
+    for condition in study.conditions:
+        if condition.kind == "shift" and condition.amount >= side:
+            message = f"a shift stays in the picture, found {condition.name} of images of {side} px"
+            yield StudyProblem(("test_under", "shift"), message)
 
 
 class _Methods:

@@ -154,6 +154,8 @@ class _DataPlanner:
         from trainables.data.splits import split_warnings
         from trainables.data.tiles import TileShape
 
+        self._refuse_unknown_properties(manifest)
+
         # The same images may be whole in one cell and cut into tiles in another: the number of tiles stays
         # with the data.
         before = self.result.manifests.get(manifest.hash)
@@ -178,6 +180,24 @@ class _DataPlanner:
         warnings = split_warnings(manifest, cell.data)
         self.result.warnings += [text for text in warnings if text not in self.result.warnings]
         return manifest
+
+    def _refuse_unknown_properties(self, manifest: Manifest) -> None:
+        """Refuse conditions that no image of a data set is under."""
+        for condition in self.study.conditions:
+            if condition.kind != "where":
+                continue
+            place = ("test_under", "where", condition.by)
+            try:
+                known = set(manifest.property(condition.by).values())
+            except InputError as error:
+                self.problems.append(StudyProblem(place, str(error)))
+                continue
+            if unknown := sorted(set(condition.values) - known):
+                message = (
+                    f"no image of {manifest.reader} has {condition.by} {', '.join(unknown)}; there are "
+                    f"{', '.join(sorted(known))}"
+                )
+                self.problems.append(StudyProblem(place, message))
 
     def _refuse_rankings(self, images: int) -> None:
         """Refuse to answer a question, or to search, by what data without normal images do not define."""
