@@ -79,8 +79,9 @@ def make_dagm(root: Path) -> None:
 def make_mtd(root: Path) -> None:
     images = Images()
     for name in ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven"):
-        for number in range(360 if name == "Free" else 30):
-            stem = root / "MTD" / f"MT_{name}" / "Imgs" / f"exp1_num_{number}"
+        for number in range(360 if name == "Free" else 60):
+            exposure = 6 - number % 6  # a fall begins another tile
+            stem = root / "MTD" / f"MT_{name}" / "Imgs" / f"exp{exposure}_num_{number}"
             images.put(stem.with_suffix(".jpg"), stem.with_suffix(".png"), name != "Free")
 
 
