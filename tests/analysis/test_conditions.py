@@ -76,7 +76,8 @@ def evaluation(trial: Trial, ap: float) -> ConditionResult:
         (0.1, -0.1, None, "turns"),
         (-0.1, 0.1, None, "turns"),
         (0.0, 0.0, None, "not decided"),
-        (0.0, 0.1, None, "not decided"),  # nothing was there that could hold
+        (0.0, 0.1, None, "appears"),
+        (0.0, -0.1, 0.05, "appears"),
         (0.0, 0.0, 0.05, "holds"),  # it changes by less than is worth knowing
     ],
 )

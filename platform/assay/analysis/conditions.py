@@ -10,7 +10,8 @@ conditions, tested as the comparisons are. From both comes one word:
 * ``shrinks``: the plain difference is shown, the interaction is shown, and goes against it;
 * ``holds``: the plain difference is shown, and under the condition one the same way, which is not shown to be
   smaller. Or the interaction is ``negligible``: it stays within the study's ``resolve``, whatever was shown;
-* ``not decided``: anything else. Where no plain difference is shown, none can hold or shrink.
+* ``appears``: no plain difference is shown; under the condition one is, and the interaction is shown;
+* ``not decided``: anything else.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConditionFinding", "Holds", "condition_findings", "holds_word"]
 
-Holds = Literal["holds", "shrinks", "turns", "not decided"]
+Holds = Literal["holds", "shrinks", "turns", "appears", "not decided"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ConditionFinding:
 
     @property
     def word(self) -> Holds:
-        """``holds``, ``shrinks``, ``turns`` or ``not decided``."""
+        """``holds``, ``shrinks``, ``turns``, ``appears`` or ``not decided``."""
         return holds_word(self.plain, self.under, self.interaction)
 
 
@@ -53,8 +54,13 @@ def holds_word(plain: ComparisonResult, under: ComparisonResult, interaction: Co
     """What becomes of a plain difference under a condition; the rules stand at the top of this module."""
     if interaction.verdict == "negligible":
         return "holds"
+    both = under.verdict == interaction.verdict == "shown"
     if plain.verdict != "shown":
-        return "not decided"
+        return (
+            "appears"
+            if both and (under.difference or 0.0) * (interaction.difference or 0.0) > 0
+            else "not decided"
+        )
     way = plain.difference or 0.0
     same, against = (under.difference or 0.0) * way > 0, (interaction.difference or 0.0) * way < 0
     if interaction.verdict == "shown" and against:

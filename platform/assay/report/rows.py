@@ -121,7 +121,7 @@ class ConditionRow(BaseModel):
     against_plain_low: Value
     against_plain_high: Value
     against_plain_p_adjusted: Value
-    word: str = Field(description="`holds`, `shrinks`, `turns` or `not decided`.")
+    word: str = Field(description="`holds`, `shrinks`, `turns`, `appears` or `not decided`.")
 
 
 class MeanRow(BaseModel):

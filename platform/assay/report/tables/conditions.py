@@ -18,7 +18,7 @@ _INTRO = (
 )
 _WORDS = (
     "Holds: the same way, and not shown to be smaller, or changed by less than is worth knowing. Shrinks: "
-    "shown to be smaller. Turns: shown the other way. Not decided: neither, or no plain difference is shown."
+    "shown to be smaller. Turns: shown the other way. Appears: shown under the condition, and not before."
 )
 
 
