@@ -51,6 +51,7 @@ def images_under(condition: Condition, images: ImageSet, properties: Mapping[str
     if condition.kind == "where":
         chosen = [i for i, sample in enumerate(images.ids) if properties.get(sample) in condition.values]
         return images.at(chosen)
+    assert images.stored is None, "plans refuse to change images as they are stored"
     changed = replace(images, images=_Changed(condition, images.images))
     if condition.kind != "shift":
         return changed

@@ -196,6 +196,14 @@ def _condition_problems(settings: Settings, study: Study) -> Iterator[StudyProbl
             "your own: leave `test_under` out, and predict changed images as a study of its own"
         )
         yield StudyProblem(("test_under",), message)
+    elif settings.trainable.gives_stored(settings.config) and any(
+        c.kind != "where" for c in study.conditions
+    ):
+        message = (
+            f"changes are defined on 8-bit images of `image_size`, and `{settings.trainable.name}` is given "
+            "images as they are stored: leave all but `where` out"
+        )
+        yield StudyProblem(("test_under",), message)
     side = min(settings.config.image_size)
     for condition in study.conditions:
         if condition.kind == "shift" and condition.amount >= side:
