@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from assay.study import Plan, parse_study, plan_study
+from tests.program.made_program import STUDY as PROGRAM
+from tests.program.made_program import plan_of, write_program
 from tests.study.searches import search_with
 from trainables.data import DataSpec, Manifest, open_manifest
 from trainables.errors import InputError
@@ -62,3 +64,12 @@ def test_predictions_of_a_loop_of_ones_own_have_none() -> None:
     text = STUDY.replace("trainable: segdec", "trainable: elsewhere").partition("config:")[0]
     with pytest.raises(InputError, match="conditions are put to a trained model"):
         plan(f"{text}config: {{image_size: [128, 64]}}\ntest_under: {{light: [0.7]}}\n")
+
+
+def test_images_as_stored_are_chosen_and_never_changed(tmp_path: Path) -> None:
+    stored = PROGRAM.replace("image_size: [32, 32]", "image_size: [32, 32], images: stored")
+    changed = write_program(tmp_path, study=f"{stored}test_under: {{light: [0.7]}}\n")
+    with pytest.raises(InputError, match="is given images as they are stored: leave all but `where` out"):
+        plan_of(changed)
+    assert plan_of(write_program(tmp_path, study=f"{PROGRAM}test_under: {{light: [0.7]}}\n")).trials
+    assert plan_of(write_program(tmp_path, study=f"{stored}test_under: {{where: {{part: [1]}}}}\n")).trials
