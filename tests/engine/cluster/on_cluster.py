@@ -21,7 +21,7 @@ def write(study: ToyStudy) -> Path:
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     output, _ = process.communicate(timeout=PATIENCE)
-    assert "Traceback" not in output
+    assert "Traceback" not in output, output
     return process.returncode, output
 
 
