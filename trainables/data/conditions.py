@@ -102,7 +102,10 @@ class Conditions(BaseModel, frozen=True, extra="forbid"):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"each condition is named once, found twice: {', '.join(twice)}")
         if 1 in self.light:
-            raise ValueError("`light` is a factor of brightness, and 1 changes nothing: leave it out")
+            raise ValueError(
+                f"`light` is a factor of brightness, and 1 changes nothing, found {list(self.light)}: leave "
+                "it out"
+            )
         return self
 
     @property

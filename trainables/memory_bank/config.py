@@ -118,7 +118,8 @@ class MemoryBankConfig(PublishedWeightsConfig, frozen=True):
         # Each of these refusals guards a setting that would otherwise be read by nothing.
         if self.random_trunk and self.weights_file is not None:
             raise ValueError(
-                "random_trunk: true leaves weights random, found a weights_file beside it. Leave one out."
+                "random_trunk: true leaves weights random, found weights_file: "
+                f"{self.weights_file} beside it. Leave one out."
             )
         self.check_trunk_file(random_trunk=False, layers=type(self).model_fields["layers"].default)
         if not isinstance(self.trunk, TrunkFile):

@@ -211,7 +211,7 @@ class _Evaluated(NamedTuple):
         conditions = len(planned.study.conditions)
         if not conditions:
             return cls(0, 0, 0)
-        lacking = lacking_conditions(store, planned, records)
+        lacking = lacking_conditions(store, planned.study.conditions, records.values())
         gone = without_model(records[trial] for trial in lacking)
         finished = sum(record.status == "finished" for record in records.values())
         lost = sum(len(lacking[record.id]) for record in gone) + (len(records) - finished) * conditions

@@ -7,30 +7,28 @@ process, as `assay predict` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 
 from assay.engine.options import EngineOptions
 from assay.engine.worker.conditions import results_under
 from assay.engine.worker.trial import TrialData
 from assay.production.model import load_model
-from assay.storage import Record, Store
+from assay.storage import Store
 from assay.storage.conditions import lacking_conditions, without_model, write_condition
+from assay.storage.plans import own_records
 from assay.study import Plan
 from trainables.evaluation.model_scorer import ModelScorer
 
 __all__ = ["evaluate_stored"]
 
 
-def evaluate_stored(plan: Plan, store: Store, options: EngineOptions, records: Mapping[str, Record]) -> int:
+def evaluate_stored(plan: Plan, store: Store, options: EngineOptions) -> int:
     """Evaluate kept models under the conditions that their trials lack.
 
     Args:
         plan: Of the study.
         store: Where its trials lie.
         options: Where the data lie, and who is told.
-        records: Of its trials, by id.
 
     Returns:
         Evaluations that were made. Trials without a kept model are left out; the report says so.
@@ -39,7 +37,8 @@ def evaluate_stored(plan: Plan, store: Store, options: EngineOptions, records: M
         InputError: If the data are not those of the plan, or a model cannot be read.
         StorageError: If the storage is full, read-only or away.
     """
-    lacking = lacking_conditions(store, plan, records)
+    records = own_records(plan, store)
+    lacking = lacking_conditions(store, plan.study.conditions, records.values())
     gone = {record.id for record in without_model(records.values())}
     trials = [trial for trial in plan.trials if trial.id in lacking and trial.id not in gone]
     if trials:

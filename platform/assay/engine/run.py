@@ -103,7 +103,7 @@ def train_missing(
                 from assay.engine.conditions import evaluate_stored  # loads torch
 
                 with ending.work():
-                    evaluate_stored(plan, store, options, own_records(plan, store))
+                    evaluate_stored(plan, store, options)
     except KeyboardInterrupt:
         end = End(interrupted=True)
 

@@ -6,14 +6,13 @@ thresholds that it names: of a trial that was trained anew it is evaluated again
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, Field, FiniteFloat
 
 from assay.storage.files.checksum import read_checksummed, write_checksummed
 from assay.storage.record import Record
 from assay.storage.store import Store
-from assay.study import Plan
 from trainables.data.conditions import Condition
 from trainables.evaluation.scorer import Thresholds
 
@@ -71,16 +70,14 @@ def write_condition(store: Store, trial_id: str, result: ConditionResult) -> Non
 
 
 def lacking_conditions(
-    store: Store, plan: Plan, records: Mapping[str, Record]
+    store: Store, conditions: Sequence[Condition], records: Iterable[Record]
 ) -> dict[str, tuple[Condition, ...]]:
-    """Finished trial → conditions of the study that it was not evaluated under; of complete ones nothing.
+    """Finished trial → conditions that it was not evaluated under; of complete ones nothing.
 
     Raises:
         InputError: If a result is damaged.
     """
-    conditions = plan.study.conditions
-    trials = dict.fromkeys(trial.id for trial in plan.trials)
-    finished = [records[id_] for id_ in trials if id_ in records and records[id_].status == "finished"]
+    finished = [record for record in records if record.status == "finished"]
 
     def lacking(record: Record) -> tuple[Condition, ...]:
         return tuple(each for each in conditions if read_condition(store, record, each) is None)

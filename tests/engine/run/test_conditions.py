@@ -100,7 +100,9 @@ def test_a_result_of_other_weights_counts_as_none(toy_under: Make) -> None:
     record = study.records()[first]
     assert record.result is not None
     other = record.model_copy(update={"result": record.result.model_copy(update={"weights_hash": "other"})})
-    lacking = lacking_conditions(study.store, study.plan, {**study.records(), first: other})
+    lacking = lacking_conditions(
+        study.store, study.plan.study.conditions, {**study.records(), first: other}.values()
+    )
     assert {trial: len(conditions) for trial, conditions in lacking.items()} == {first: 3}
 
 
