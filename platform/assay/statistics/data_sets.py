@@ -111,7 +111,6 @@ def next_half_width(sd: float, n: int) -> float:
 class Ranking:
     """Mean ranks of cells over data sets, and how far apart they have to be."""
 
-    within: str  # what all of them have in common, in words
     ranks: Mapping[str, float]  # cell → mean rank, 1 is best; in the order of the ranks
     data_sets: int  # on which all cells have a value
     statistic: float  # Friedman's χ²
@@ -119,14 +118,13 @@ class Ranking:
     critical: float  # difference of two mean ranks, Nemenyi
 
 
-def rank_cells(values: NDArray[np.float64], names: tuple[str, ...], sign: int, within: str = "") -> Ranking:
+def rank_cells(values: NDArray[np.float64], names: tuple[str, ...], sign: int) -> Ranking:
     """Friedman's test over data sets, with Nemenyi's critical difference of mean ranks at .05.
 
     Args:
         values: Data sets × cells, without NaN; at least two data sets and three cells.
         names: Of the cells.
         sign: 1 where higher is better, −1 where lower is.
-        within: What all cells have in common.
 
     Source: Demšar 2006, JMLR 7, sections 3.2.1 and 3.2.2.
     """
@@ -140,7 +138,6 @@ def rank_cells(values: NDArray[np.float64], names: tuple[str, ...], sign: int, w
     q = float(studentized_range.ppf(1 - ALPHA, cells, np.inf)) / math.sqrt(2)
     order = np.argsort(ranks, kind="stable")
     return Ranking(
-        within=within,
         ranks={names[i]: float(ranks[i]) for i in order},
         data_sets=sets,
         statistic=float(tested[0]),
