@@ -19,7 +19,7 @@ from assay.analysis.names import sentence_case, study_names
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.summary import CellSummary, cell_summaries, metric_summary
-from assay.report.masks.payload import arrange, cell_column
+from assay.report.masks.payload import arrange, cell_column, one_photo_each
 from assay.report.masks.sheets import decision_picture
 from assay.report.page.html import escape
 from assay.report.tables.cells import in_order, metric_title
@@ -142,6 +142,8 @@ def _images_of(view: reading.StudyView, cell: str) -> dict[str, int]:
     table = None if record is None else reading.read_part(view.store, record, "predictions.parquet")
     if table is None or any(trial.fold is not None for trial in view.results.reported.trials):
         return {}
+    if not one_photo_each(table):
+        return {}  # photos of one part err together: a limit would count too many
     defective = int(np.sum(table["label"].to_numpy()))
     return {"fn": defective, "fp": table.num_rows - defective}
 

@@ -112,6 +112,14 @@ def first_trial(trials: pd.DataFrame, cell: str) -> str:
         ("rateText(0, 0)", rate_text(0, 0)),
         ("rateText(1, 20000)", rate_text(1, 20000)),
         ("rateText(4321, 20000)", rate_text(4321, 20000)),
+        (
+            "imageErrors({defective: [0.9, 0.2], normal: [0.1], independent: true}, 0.5)",
+            f"escapes {rate_text(1, 2)} · false alarms {rate_text(0, 1)}",
+        ),
+        (
+            "imageErrors({defective: [0.9, 0.2], normal: [0.1], independent: false}, 0.5)",
+            "escapes 1 of 2 photos · false alarms 0 of 1 photos",
+        ),
     ],
 )
 def test_decisions_and_thresholds_are_said_in_numbers(page: Page, call: str, text: str) -> None:

@@ -77,7 +77,8 @@ function scoresOf(column, blob) {
   if (column.scores === null) return null;
   const all = new Float64Array(blob(column.scores).buffer);
   const names = JSON.parse(new TextDecoder().decode(blob(column.samples)));
-  return { defective: all.subarray(0, column.defective), normal: all.subarray(column.defective), names };
+  const { defective, independent } = column;
+  return { defective: all.subarray(0, defective), normal: all.subarray(defective), names, independent };
 }
 
 /**
@@ -95,12 +96,16 @@ function imageThresholdOf({ imageThreshold, scores }, level, alarms) {
   return above.length === 0 ? Infinity : Math.min(...above);
 }
 
-/** What a threshold of images' scores gets wrong, of all test images. */
-function imageErrors({ defective, normal }, threshold) {
+/**
+ * What a threshold of images' scores gets wrong, of all test images. Photos of one part err together, so that they
+ * have no exact limit.
+ */
+function imageErrors({ defective, normal, independent }, threshold) {
   const count = (scores, wrong) => scores.reduce((sum, score) => sum + wrong(score), 0);
   const escapes = count(defective, (score) => score < threshold);
   const alarms = count(normal, (score) => score >= threshold);
-  return `escapes ${rateText(escapes, defective.length)} · false alarms ${rateText(alarms, normal.length)}`;
+  const text = (wrong, images) => (independent ? rateText(wrong, images) : `${wrong} of ${images} photos`);
+  return `escapes ${text(escapes, defective.length)} · false alarms ${text(alarms, normal.length)}`;
 }
 
 /** `0 of 60 (at most 4.9 %)`: as `rate_text` in Python, with the exact upper limit, 95 % sure. */

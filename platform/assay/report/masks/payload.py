@@ -49,6 +49,7 @@ __all__ = [
     "cell_column",
     "defect_classes",
     "have_common_defects",
+    "one_photo_each",
     "page_payload",
     "peaks_in",
     "stage_columns",
@@ -78,6 +79,7 @@ class TestedImages(NamedTuple):
     defective: int
     scores: NDArray[np.float64]
     names: tuple[str, ...]
+    independent: bool = True  # no part has two photos: a limit of a rate may count images
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +140,19 @@ def cell_column(
     )
 
 
+def one_photo_each(predictions: pa.Table) -> bool:
+    """True where no part of a test has two photos, as ``predictions.parquet`` names their parts."""
+    items = [item for item in predictions["item"].to_pylist() if item]
+    return len(items) == len(set(items))
+
+
 def _tested_images(predictions: pa.Table) -> TestedImages:
     table = predictions.sort_by([("label", "descending"), ("sample", "ascending")])
     return TestedImages(
         defective=int(np.sum(table["label"].to_numpy())),
         scores=table["score"].to_numpy(),
         names=tuple(table["sample"].to_pylist()),
+        independent=one_photo_each(predictions),
     )
 
 
@@ -428,6 +437,7 @@ def _column(column: MaskColumn, blobs: _Blobs) -> dict[str, Any]:
         "scores": blobs.add(None if tested is None else tested.scores.tobytes()),
         "samples": blobs.add(None if tested is None else json.dumps(tested.names).encode()),
         "defective": 0 if tested is None else tested.defective,
+        "independent": tested is not None and tested.independent,
         "lesson": None if column.targets is None else column.targets.note,
     }
 
