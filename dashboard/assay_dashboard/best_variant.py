@@ -35,6 +35,7 @@ __all__ = [
     "best_of",
     "counts_text",
     "failures_by_class",
+    "images_of_rates",
     "odd_repeats",
     "pictures_of_failures",
     "variants_table",
@@ -58,7 +59,7 @@ def variants_table(view: reading.StudyView, best: str) -> str:
     """The best variants by their mean as HTML: score ± sd, missed, false alarms, IoU; below it limits."""
     results = view.results.without_predictions()
     primary = results.primary
-    counted = _images_of(view, best)
+    counted = images_of_rates(view, best)
     names, words = in_order(results, primary), study_names(view.results)
     shown = names[:_MOST_VARIANTS]
     # Only columns of which some variant has a number, beside the one that the study decides by.
@@ -133,8 +134,11 @@ def _spread(summary: CellSummary, metric: Metric) -> str:
     return "" if summary.spread is None else f" <small>± {summary.spread:.{metric.decimals}f}</small>"
 
 
-def _images_of(view: reading.StudyView, cell: str) -> dict[str, int]:
-    """Defective and normal test images, by the metric that counts wrong ones; empty if repeats differ."""
+def images_of_rates(view: reading.StudyView, cell: str) -> dict[str, int]:
+    """Defective and normal test images, by the metric that counts wrong ones.
+
+    Empty where there is no rate with a limit: repeats have other test images, or parts have several photos.
+    """
     if view.results.splits[cell] != "prescribed":
         return {}
     # Where each seed draws its own test images there is no one number of them.
