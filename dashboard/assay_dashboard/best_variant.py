@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -35,9 +35,9 @@ __all__ = [
     "best_of",
     "counts_text",
     "failures_by_class",
-    "images_of_rates",
     "odd_repeats",
     "pictures_of_failures",
+    "tested_images",
     "variants_table",
 ]
 
@@ -59,7 +59,7 @@ def variants_table(view: reading.StudyView, best: str) -> str:
     """The best variants by their mean as HTML: score ± sd, missed, false alarms, IoU; below it limits."""
     results = view.results.without_predictions()
     primary = results.primary
-    counted = images_of_rates(view, best)
+    tested = tested_images(view, best)
     names, words = in_order(results, primary), study_names(view.results)
     shown = names[:_MOST_VARIANTS]
     # Only columns of which some variant has a number, beside the one that the study decides by.
@@ -71,7 +71,7 @@ def variants_table(view: reading.StudyView, best: str) -> str:
     heads = [escape(metric_title(primary))]
     for name in further:
         if name in _COUNTS:
-            of = f"<br>of {counted[name]}" if name in counted else ""
+            of = f"<br>of {tested.of_metric[name]}" if name in tested.of_metric else ""
             heads.append(f"{_COUNTS[name]}{of}")
         else:
             heads.append(escape(metric_title(METRICS[name])))
@@ -101,18 +101,18 @@ def variants_table(view: reading.StudyView, best: str) -> str:
     more = f'<p class="quiet">{rest} more on the page Table.</p>' if rest > 0 else ""
     return (
         f'<table class="variants"><thead><tr><th scope="col">variant</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>{more}{_limits(summaries, counted, best)}"
+        f"<tbody>{''.join(rows)}</tbody></table>{more}{_limits(summaries, tested, best)}"
     )
 
 
-def _limits(summaries: Mapping[str, Mapping[str, CellSummary]], images: Mapping[str, int], best: str) -> str:
+def _limits(summaries: Mapping[str, Mapping[str, CellSummary]], tested: TestedImages, best: str) -> str:
     """What the best variant's counts of wrong images say at most of their rates; "" where they have none."""
     rates = [
-        f"{words} {rate_text(summaries[name][best].mean or 0, images[name])}"
+        f"{words} {rate_text(summaries[name][best].mean or 0, tested.of_metric[name])}"
         for name, words in _COUNTS.items()
-        if name in images and name in summaries and summaries[name][best].mean is not None
+        if name in tested.of_metric and name in summaries and summaries[name][best].mean is not None
     ]
-    if not rates:
+    if not rates or not tested.with_limit:
         return ""
     return (
         f'<p class="quiet">Of the best: {", ".join(rates)}; exact upper limits of the rates, 95 % sure.</p>'
@@ -134,22 +134,25 @@ def _spread(summary: CellSummary, metric: Metric) -> str:
     return "" if summary.spread is None else f" <small>± {summary.spread:.{metric.decimals}f}</small>"
 
 
-def images_of_rates(view: reading.StudyView, cell: str) -> dict[str, int]:
-    """Defective and normal test images, by the metric that counts wrong ones.
+class TestedImages(NamedTuple):
+    """Test images of a variant, the same in all of its repeats."""
 
-    Empty where there is no rate with a limit: repeats have other test images, or parts have several photos.
-    """
+    of_metric: dict[str, int]  # of defective images, or of normal ones: by the metric that counts wrong ones
+    with_limit: bool  # no part has two photos, which would err together: a rate has an exact limit
+
+
+def tested_images(view: reading.StudyView, cell: str) -> TestedImages:
+    """The images that a variant's wrong ones are counted of; none where each repeat has others."""
+    nothing = TestedImages({}, with_limit=False)
     if view.results.splits[cell] != "prescribed":
-        return {}
-    # Where each seed draws its own test images there is no one number of them.
+        return nothing  # each seed draws its own test images
     record = next(_finished(view, cell), None)
     table = None if record is None else reading.read_part(view.store, record, "predictions.parquet")
     if table is None or any(trial.fold is not None for trial in view.results.reported.trials):
-        return {}
-    if not one_photo_each(table):
-        return {}  # photos of one part err together: a limit would count too many
+        return nothing
     defective = int(np.sum(table["label"].to_numpy()))
-    return {"fn": defective, "fp": table.num_rows - defective}
+    counts = {"fn": defective, "fp": table.num_rows - defective}
+    return TestedImages(counts, with_limit=one_photo_each(table))
 
 
 def _finished(view: reading.StudyView, cell: str) -> Iterator[Record]:

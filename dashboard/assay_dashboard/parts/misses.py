@@ -15,7 +15,7 @@ from assay.analysis.summary import metric_summary
 from assay.report.masks.payload import MOST_CELLS
 from assay.report.tables.cells import base_and_best
 from assay_dashboard import study_view as reading
-from assay_dashboard.best_variant import counts_text, images_of_rates
+from assay_dashboard.best_variant import counts_text, tested_images
 from assay_dashboard.layout import choose_cells, message, nothing_found, plain
 from assay_dashboard.parts.masks import draw_grid, read_columns, records_of, remember_in_url
 from assay_dashboard.predictions import KINDS, has_predictions, of_kind, wrong_images, wrong_shares
@@ -73,17 +73,16 @@ def _counts(view: reading.StudyView, cell: str, shares: pd.DataFrame, counts: di
     # Per run and in most runs are two things: ten misses may be the same image ten times.
     results, variant = view.results.without_predictions(), variant_name(view.results, cell)
     per_run: list[str] = []
-    images = images_of_rates(view, cell)
+    tested = tested_images(view, cell)
     for metric, what in {"fn": "misses", "fp": "false alarms"}.items():
         of_name = {summary.cell.name: summary for summary in metric_summary(results, metric)}
         if cell in of_name and of_name[cell].values:
             values = of_name[cell].values
-            limit = (
-                f" of {images[metric]} ({limit_text(fmean(values.values()), images[metric])})"
-                if metric in images
-                else ""
-            )
-            per_run.append(f"{counts_text(values)} {what}{limit}")
+            images = tested.of_metric.get(metric)
+            of = "" if images is None else f" of {images}"
+            if images is not None and tested.with_limit:
+                of += f" ({limit_text(fmean(values.values()), images)})"
+            per_run.append(f"{counts_text(values)} {what}{of}")
     text = f"{len(shares)} test images. {variant}, per run: {', '.join(per_run)}. " if per_run else ""
     none, missed, alarms = (counts[name] for name in KINDS)
     text += (

@@ -109,7 +109,9 @@ def test_the_image_threshold_moves_the_errors_of_all_test_images(reader: Reader)
 
 def test_a_wrong_image_is_shown_large_in_all_variants_and_in_all_repeats(reader: Reader) -> None:
     page = reader.open("/images?images=Misses+and+false+alarms")
-    expect(page.get_by_text("per run: 3.0 (0–4) misses, 5.7 (1–22) false alarms.")).to_be_visible()
+    expect(
+        page.get_by_text("per run: 3.0 (0–4) misses of 48, 5.7 (1–22) false alarms of 72.")
+    ).to_be_visible()
     page.goto(f"{page.url}&sample=00227")
     page.locator(".grid.single[data-ready]").wait_for()
     expect(page.locator(".column")).to_have_count(5)
