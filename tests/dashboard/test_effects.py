@@ -10,14 +10,16 @@ from streamlit.testing.v1 import AppTest
 
 from assay.analysis.results.reading import read_results
 from assay.analysis.results.results import StudyResults
+from assay.analysis.summary import write_summary
 from assay.report.page.html import html_section
 from assay.report.pages import compared_sections
 from assay.storage import Store
+from assay.storage.conditions import ConditionResult, write_condition
 from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.comparison_rows import MOST_ROWS
 from assay_dashboard.plots import curve_plot, interval_plot
-from tests.analysis.made_studies import make_plan, make_records
+from tests.analysis.made_studies import STUDY, make_plan, make_records, score
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import finished
 from tests.dashboard.conftest import Show, put, texts_of
@@ -136,3 +138,29 @@ def test_an_axis_of_equal_values_has_room_around_them(value: float, domain: list
     curve = pd.DataFrame({"epoch": [1, 2], "what": "AP", "value": value})
     drawn = curve_plot(curve, unit="0–1", theme="light").to_dict()
     assert drawn["encoding"]["y"]["scale"]["domain"] == pytest.approx(domain, abs=1e-3)
+
+
+def test_stored_models_that_are_asked_under_a_condition_fill_its_table(
+    show: Show, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing trains for it, so no record is new when their results are there."""
+    monkeypatch.setattr("assay.analysis.results.followed._FRESH", 0.0)
+    plan = make_plan(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4, 5]") + "test_under: {light: [0.5]}\n")
+    put(store, plan, make_records(plan))
+    assert "Under other conditions" not in texts_of(show("effects", "additions"))
+
+    (darker,) = plan.study.conditions
+    for trial in plan.trials:
+        result = ConditionResult(
+            condition=darker,
+            weights_hash=trial.id,
+            image_threshold=0.4,
+            pixel_threshold=0.5,
+            metrics=score(trial),
+            n_test=60,
+        )
+        write_condition(store, trial.id, result)
+    write_summary(read_results(store, "additions"), store)
+    table = texts_of(show("effects", "additions")).partition("Under other conditions")[2]
+    assert darker.name in table
+    assert "holds" in table

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import groupby
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.names import sentence_case, study_names
+from assay.analysis.results.computed import Computed
 from assay.analysis.results.results import StudyResults
 from assay.analysis.study_analysis import study_analysis
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE, RESAMPLED_METRIC
@@ -16,6 +18,7 @@ from assay.report.figures.effects import EffectsPlot, comparisons_plot, effects_
 from assay.report.pages import compared_sections
 from assay.report.tables.answer import strongest_first
 from assay.report.tables.comparisons import full_name
+from assay.report.tables.conditions import condition_section
 from assay.statistics.families import ComparisonResult
 from assay.statistics.wording import sentence
 from assay_dashboard import study_view as reading
@@ -141,7 +144,19 @@ def show(view: reading.StudyView) -> None:
     _plot(results, plots[what])
     effects = (*analysis.main_effects, *analysis.interactions)
     _closer(results, analysis.comparisons if what == "comparisons" else effects)
+    _conditions(results)
     _numbers(results)
+
+
+def _conditions(results: StudyResults) -> None:
+    """Each comparison under the conditions of ``test_under``."""
+    # A later run may ask stored models alone: no record is new then, so what was computed from the records is
+    # left behind, as soon as a run has written its summary.
+    conditions = results.of_storage.once(
+        "conditions", lambda: condition_section(replace(results, computed=Computed()))
+    )
+    if conditions is not None:
+        section(conditions)
 
 
 def _numbers(results: StudyResults) -> None:
