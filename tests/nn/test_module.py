@@ -233,6 +233,39 @@ def test_the_learning_rate_is_that_of_torchs_scheduler(schedule: str, rates: lis
     assert [entry["lr"] for entry in run.history] == pytest.approx(rates)
 
 
+def test_it_trains_as_a_loop_written_with_torch_does() -> None:
+    """Batch normalisation, AdamW and one cycle of rate and momentum, over the same batches."""
+
+    def same_start(config: Config) -> nn.Module:
+        torch.manual_seed(5)
+        return build(config)
+
+    run, data = LocalRun(), tiny_data(masks=3)
+    settings: dict[str, Any] = {"schedule": "onecycle", "checkpoint": "last", "dropout": 0, "batch_size": 4}
+    model = trained(tiny_method(build=same_start), data, run, **settings)
+
+    known = [
+        i for i, name in enumerate(data.train.ids) if not data.train.labels[i] or name in data.train.masks
+    ]
+    images = images_to_tensor([data.train.images[data.train.ids[i]] for i in known], torch.device("cpu"))
+    blank = np.zeros(SIZE, np.uint8)
+    masks = np.stack([data.train.masks.get(data.train.ids[i], blank) > 0 for i in known])
+    targets = torch.from_numpy(masks).float()[:, None]
+    steps = -(-len(known) // model.config.batch_size)
+    network = same_start(model.config)
+    optimiser = torch.optim.AdamW(network.parameters(), 0.01)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.01, epochs=4, steps_per_epoch=steps)
+    for epoch in range(4):
+        for batch in np.array_split(run.generator("order", epoch).permutation(len(known)), steps):
+            loss = cross_entropy(network(images[batch]), targets[batch], model.config)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            scheduler.step()
+    assert len(known) == 11  # of 14: three masks of six
+    assert equal(weights(model), dict(network.state_dict()))
+
+
 def test_two_workers_end_where_one_does_if_the_loss_is_of_each_image() -> None:
     def per_image(logits: Tensor, masks: Tensor, config: Config) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(1, 2, 3))
