@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from assay.engine.cluster.local_ray import DRIVER_SETTINGS
 from assay.extras.slurm.job import slurm_script, submit_script
 from assay.extras.slurm.tests.real_slurm import Slurm
 from tests.engine.toy_study import ToyStudy
@@ -21,9 +22,14 @@ from trainables.errors import InputError
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
-    cluster = Slurm()
-    yield cluster
-    cluster.close()
+    # Jobs inherit the environment, and with what a Ray of this process has set there, which other tests keep,
+    # theirs would stay on one machine.
+    with pytest.MonkeyPatch.context() as environment:
+        for name in DRIVER_SETTINGS:
+            environment.delenv(name, raising=False)
+        cluster = Slurm()
+        yield cluster
+        cluster.close()
 
 
 @pytest.fixture
