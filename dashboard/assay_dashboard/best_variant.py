@@ -1,5 +1,7 @@
 """The best variant of a study: how it stands beside the others, and on which test images it still fails.
 
+Where variants stand on several data sets, each data set has a best of its own, and none is the study's.
+
 All numbers come from the records. Of the predictions only those of one trial are read, which tell how many
 test images are defective.
 """
@@ -32,8 +34,9 @@ from trainables.evaluation.metrics import METRICS, Metric
 from trainables.evaluation.operating_point import rate_text
 
 __all__ = [
-    "best_of",
+    "best_of_each",
     "counts_text",
+    "data_sets_table",
     "failures_by_class",
     "odd_repeats",
     "pictures_of_failures",
@@ -48,60 +51,80 @@ _OVERLAP = "pixel_iou"
 _ODD = 5  # images: a repeat is odd if it has so many more than any other, and twice as many
 
 
-def best_of(results: StudyResults) -> str | None:
-    """Name of the variant with the best mean; None where none has a value yet."""
-    ranked = in_order(results, results.primary)
+def best_of_each(results: StudyResults) -> dict[str, str]:
+    """Data set → name of the variant with the best mean on it, of those where some variant has a value."""
     of_name = {summary.cell.name: summary for summary in metric_summary(results, results.primary.name)}
-    return ranked[0] if ranked and of_name[ranked[0]].mean is not None else None
+    ranked = [name for name in in_order(results, results.primary) if of_name[name].mean is not None]
+    data_of = results.data_of
+    best = {data_of[name]: name for name in reversed(ranked)}  # the last to come is the best
+    return {data: best[data] for data in results.data_sets if data in best}
 
 
 def variants_table(view: reading.StudyView, best: str) -> str:
     """The best variants by their mean as HTML: score ± sd, missed, false alarms, IoU; below it limits."""
     results = view.results.without_predictions()
-    primary = results.primary
     tested = tested_images(view, best)
-    names, words = in_order(results, primary), study_names(view.results)
+    names = in_order(results, results.primary)
     shown = names[:_MOST_VARIANTS]
-    # Only columns of which some variant has a number, beside the one that the study decides by.
-    further = [name for name in (*_COUNTS, _OVERLAP) if name != primary.name]
-    summaries = {name: _summaries(results, shown, name) for name in (primary.name, *further)}
-    further = [name for name in further if any(s.mean is not None for s in summaries[name].values())]
-
-    # A count of wrong images means little without the number of images it is out of.
-    heads = [escape(metric_title(primary))]
-    for name in further:
-        if name in _COUNTS:
-            of = f"<br>of {tested.of_metric[name]}" if name in tested.of_metric else ""
-            heads.append(f"{_COUNTS[name]}{of}")
-        else:
-            heads.append(escape(metric_title(METRICS[name])))
-    head = "".join(f'<th scope="col" class="right">{text}</th>' for text in heads)
+    summaries = _shown_summaries(results, shown)
 
     # "Best" is the highest mean, "tie" what cannot be told from it: both words stand beside the name, since
     # colour alone says nothing to some readers.
     tied = study_analysis(results).best
-    rows: list[str] = []
-    for name in shown:
-        summary = summaries[primary.name][name]
-        mark = ""
-        if name == best and len(names) > 1:
-            mark = ' <span class="mark best">best</span>'
-        elif tied is not None and name in tied.cells:
-            mark = ' <span class="mark">tie</span>'
-        numbers = "".join(
-            f'<td class="right">{_mean(summaries[column][name], METRICS[column])}</td>' for column in further
-        )
-        title = escape(sentence_case(words.variant(name)))
-        rows.append(
-            f'<tr class="{"best" if name == best else ""}">'
-            f'<th scope="row" title="{escape(name)}">{title}{mark}</th>'
-            f'<td class="right">{_mean(summary, primary)}{_spread(summary, primary)}</td>{numbers}</tr>'
-        )
-    rest = len(names) - len(rows)
+    marks = dict.fromkeys(() if tied is None else tied.cells, ' <span class="mark">tie</span>')
+    if len(names) > 1:
+        marks[best] = ' <span class="mark best">best</span>'
+    # A count of wrong images means little without the number of images it is out of.
+    out_of = {column: f"<br>of {number}" for column, number in tested.of_metric.items()}
+    rest = len(names) - len(shown)
     more = f'<p class="quiet">{rest} more on the page Table.</p>' if rest > 0 else ""
+    return f"{_table(results, summaries, marks, out_of)}{more}{_limits(summaries, tested, best)}"
+
+
+def data_sets_table(view: reading.StudyView, best: Sequence[str]) -> str:
+    """The best variant on each data set as HTML: score ± sd, missed, false alarms, IoU."""
+    results = view.results.without_predictions()
+    return _table(results, _shown_summaries(results, best), {}, {})
+
+
+def _shown_summaries(results: StudyResults, names: Sequence[str]) -> dict[str, dict[str, CellSummary]]:
+    """Metric → variant → summary: the one that the study decides by, and those of which some has a number."""
+    further = [name for name in (*_COUNTS, _OVERLAP) if name != results.primary.name]
+    summaries = {name: _summaries(results, names, name) for name in (results.primary.name, *further)}
+    for name in further:
+        if all(summary.mean is None for summary in summaries[name].values()):
+            del summaries[name]
+    return summaries
+
+
+def _table(
+    results: StudyResults,
+    summaries: Mapping[str, Mapping[str, CellSummary]],
+    marks: Mapping[str, str],
+    out_of: Mapping[str, str],
+) -> str:
+    """A row for each variant with its mark, a column for each metric with what its numbers are out of."""
+    primary, words = results.primary, study_names(results)
+    heads = [
+        f"{_COUNTS[name]}{out_of.get(name, '')}" if name in _COUNTS else escape(metric_title(METRICS[name]))
+        for name in summaries
+    ]
+    head = "".join(f'<th scope="col" class="right">{text}</th>' for text in heads)
+    rows: list[str] = []
+    for name, summary in summaries[primary.name].items():
+        scores = [
+            f"{_mean(of_name[name], METRICS[metric])}{_spread(summary, primary) * (metric == primary.name)}"
+            for metric, of_name in summaries.items()
+        ]
+        numbers = "".join(f'<td class="right">{text}</td>' for text in scores)
+        title, mark = escape(sentence_case(words.variant(name))), marks.get(name, "")
+        rows.append(
+            f'<tr class="{"best" if "best" in mark else ""}">'
+            f'<th scope="row" title="{escape(name)}">{title}{mark}</th>{numbers}</tr>'
+        )
     return (
         f'<table class="variants"><thead><tr><th scope="col">variant</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>{more}{_limits(summaries, tested, best)}"
+        f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
 
@@ -120,8 +143,9 @@ def _limits(summaries: Mapping[str, Mapping[str, CellSummary]], tested: TestedIm
 
 
 def _summaries(results: StudyResults, names: Sequence[str], metric: str) -> dict[str, CellSummary]:
-    """A metric of a few of many variants."""
-    cells = [cell for cell in results.reported.cells if cell.name in names]
+    """A metric of a few of many variants, in the order of their names."""
+    of_name = {cell.name: cell for cell in results.reported.cells}
+    cells = [of_name[name] for name in names]
     return {summary.cell.name: summary for summary in cell_summaries(results, cells, metric)}
 
 

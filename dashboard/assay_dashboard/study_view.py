@@ -89,6 +89,7 @@ class StudyEntry:
     left: Left | None = None  # until all is done
     held: bool = False  # a driver runs the study now
     best: BestCell | None = None
+    data_sets: int = 1  # where there are several, each has a best of its own
     last_record: datetime | None = None
     problems: int = 0  # records that are damaged
     changed: float = 0.0  # Unix time of the plan, the last record or the last heartbeat
@@ -189,13 +190,21 @@ def entry(store: Store, name: str, begun: frozenset[str] | None = None) -> Study
         left=now.left,
         held=now.held,
         best=now.results.once("best", lambda: _best(now.results)),
+        data_sets=_data_sets(now.results),
         last_record=max(ended, default=None),
         problems=len(now.results.problems),
         changed=max([now.planned_at, *beats, *(moment.timestamp() for moment in ended)]),
     )
 
 
+def _data_sets(results: StudyResults) -> int:
+    """On how many data sets the cells stand, those of a search without winners among them."""
+    return len(set(results.data_of.values()))
+
+
 def _best(results: StudyResults) -> BestCell | None:
+    if _data_sets(results) > 1:
+        return None
     metric = results.primary
     # A search without trained winners has validation values alone, and says so.
     best = best_mean(metric_summary(results, metric.name), metric)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.study import Trial
+from assay.analysis.results.results import StudyResults
+from assay.analysis.results.search_results import results_of_records
+from assay.study import Plan, Trial
+from tests.analysis.made_studies import make_plan, make_record
 
 SURFACES = ("steel", "cells", "tiles", "wood", "paper", "glass")
 MASKS = ("none", "five", "all")
@@ -35,3 +38,16 @@ def ladder_scores(trial: Trial) -> dict[str, float]:
     gain = (0.1 + 0.02 * surface) * (masks > 0) + 0.004 * (masks > 1) * (-1) ** surface
     ap = 0.6 + 0.03 * surface + gain + 0.005 * float(rng.standard_normal())
     return {"image_ap": ap, "fp": float(rng.integers(1, 9)), "pixel_iou": ap / 2}
+
+
+def on_surfaces(text: str = LADDER) -> Plan:
+    """The plan of the ladder as it is with data: each surface has images of its own."""
+    plan = make_plan(text)
+    trials = tuple(t.model_copy(update={"manifest": t.levels["surface"]}) for t in plan.trials)
+    return plan.model_copy(update={"trials": trials})
+
+
+def results_on_surfaces(text: str = LADDER, *, ended: int | None = None) -> StudyResults:
+    """The results of that plan; ``ended``: of so many of its trials."""
+    plan = on_surfaces(text)
+    return results_of_records(plan, {t.id: make_record(t, ladder_scores) for t in plan.trials[:ended]}, ())

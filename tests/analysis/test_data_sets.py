@@ -8,6 +8,7 @@ import json
 import pandas as pd
 import pytest
 
+from assay.analysis.best_model import best_trial
 from assay.analysis.results.results import StudyResults
 from assay.analysis.results.search_results import results_of_records
 from assay.analysis.scores.score_file import ScoreQuestion, analyse_score_file
@@ -18,9 +19,10 @@ from assay.report.answer_sentence import answer_sentence
 from assay.report.formats import FORMATS
 from assay.report.headline import study_answer
 from assay.report.next_steps import next_repeats
+from assay.report.tables.cells import base_and_best, highlighted_cells
 from assay.statistics.families import ComparisonResult
 from assay.statistics.scores import CLAIMS
-from tests.analysis.data_set_studies import LADDER, SURFACES, ladder_scores
+from tests.analysis.data_set_studies import LADDER, SURFACES, ladder_scores, results_on_surfaces
 from tests.analysis.made_studies import make_plan, make_record, markdown_of
 from trainables.errors import InputError
 
@@ -82,6 +84,27 @@ def test_more_seeds_are_no_way_to_settle_it() -> None:
     assert next_repeats(ladder, study_analysis(ladder).over_data_sets) is None
 
 
+def test_of_cells_on_several_data_sets_none_is_the_best() -> None:
+    ladder = results_on_surfaces()
+    assert study_analysis(ladder).best is None
+    with pytest.raises(InputError, match="mean on one data set, and surfaces has cells on 6"):
+        best_trial(ladder)
+
+
+def test_without_verdicts_the_answer_names_no_best_of_several_data_sets() -> None:
+    text = LADDER[: LADDER.index("comparisons:")] + LADDER[LADDER.index("repeats:") :]
+    assert str(answer_sentence(results_on_surfaces(text), [])) == (
+        "The study compares nothing; its variants stand on 6 data sets, of which each has a best of its own."
+    )
+
+
+def test_what_is_shown_beside_each_other_is_of_one_data_set() -> None:
+    ladder = results_on_surfaces()
+    on_steel = [cell.name for cell in ladder.reported.cells if cell.levels["surface"] == "steel"]
+    assert set(base_and_best(ladder) or ()) <= set(on_steel)
+    assert highlighted_cells(ladder, [cell.name for cell in ladder.reported.cells], 3) == on_steel
+
+
 def test_a_page_says_what_the_next_data_set_may_show() -> None:
     plan = make_plan(LADDER)
     page = markdown_of(plan, {trial.id: make_record(trial, ladder_scores) for trial in plan.trials})
@@ -89,6 +112,10 @@ def test_a_page_says_what_the_next_data_set_may_show() -> None:
     assert "- Five masks instead of none: on average over 6 data sets AP changes by +0.149" in page
     assert "; on the next one it may be 0.048 to 0.251 (95 %)." in page
     assert "| glass    |                     +0.204 |" in page
+    worded = LADDER.replace("glass: {data:", "glass: {says: float glass, data:")
+    plan = make_plan(worded)
+    page = markdown_of(plan, {trial.id: make_record(trial, ladder_scores) for trial in plan.trials})
+    assert "| float glass |" in page
 
 
 def test_files_have_the_claim_and_the_interval_of_the_next_data_set() -> None:
@@ -115,7 +142,8 @@ def test_five_levels_on_six_data_sets_are_ranked() -> None:
     }
     (ranking,) = study_analysis(results_of_records(plan, records, ())).rankings
     assert list(ranking.ranks) == ["all", "ten", "five", "one", "none"]
-    assert "Mean ranks over 6 data sets (1 is best): all 1.00, ten 2.00" in markdown_of(plan, records)
+    ranks = "Mean ranks over 6 data sets (1 is best): all masks 1.00, ten masks 2.00"
+    assert ranks in markdown_of(plan, records)
     assert not study_analysis(results()).rankings
 
 

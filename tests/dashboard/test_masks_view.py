@@ -23,7 +23,7 @@ from assay.storage import Record, Store
 from assay.storage.plans import write_plan
 from assay.study import Plan
 from assay_dashboard import study_view as reading
-from assay_dashboard.best_variant import best_of, pictures_of_failures
+from assay_dashboard.best_variant import best_of_each, pictures_of_failures
 from tests.dashboard.conftest import texts_of
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
 from trainables.evaluation.metrics import METRICS
@@ -173,8 +173,7 @@ def test_repeats_that_were_trained_before_images_were_kept_hide_no_other(
     assert page.selectbox(key="repeat").options == ["seed 1"]
     assert len(sent(page)["rows"]) == 2
     view = reading.view(store, "additions")
-    best = best_of(view.results)
-    assert best is not None
+    (best,) = best_of_each(view.results).values()
     assert pictures_of_failures(view, best).count("<img") == 2
 
 

@@ -16,6 +16,7 @@ from assay.study import Plan, SearchPlan, Trial, parse_study, plan_study
 from assay_dashboard.cells import cell_table, trial_table
 from assay_dashboard.comparison_rows import MOST_ROWS
 from assay_dashboard.study_view import view
+from tests.analysis.data_set_studies import SURFACES, results_on_surfaces
 from tests.analysis.made_studies import lose, make_plan, make_record, make_records
 from tests.cli.small_front import FRONT, write_front
 from tests.cli.small_search import SEARCH, write_search
@@ -198,6 +199,22 @@ def test_the_variants_of_the_first_page_are_the_best_with_their_counts(show: Sho
     assert names[0] == "e10"
     assert "2 more on the page Table." in text
     assert '10 <span class="mark best">best</span>' in text
+
+
+def test_on_several_data_sets_each_has_a_best_of_its_own(show: Show, store: Store) -> None:
+    ladder = results_on_surfaces()
+    put(store, ladder.plan, ladder.records)
+    text = texts_of(show("answer", study="surfaces"))
+    named = re.findall(r'<th scope="row" title="([^"]+)">', text)
+    assert [name.partition(" ")[0] for name in named] == [f"surface={name}" for name in SURFACES]
+    assert "The best on each data set" in text
+    assert "best variant" not in text.lower()
+
+
+def test_the_list_of_studies_names_no_best_of_several_data_sets(open_page: Open, store: Store) -> None:
+    ladder = results_on_surfaces()
+    put(store, ladder.plan, ladder.records)
+    assert "6 data sets, each with a best of its own" in texts_of(open_page("studies"))
 
 
 def test_an_empty_storage_says_how_to_fill_it(show: Show, store: Store) -> None:

@@ -86,8 +86,10 @@ def _choose(place: Container, label: str, key: str, words: Mapping[str, str], ev
 def _plot(results: StudyResults, plot: EffectsPlot) -> None:
     left, right = plot.sides
     band = "" if plot.resolve is None else f" Grey band: ±{plot.resolve:g}, the smallest effect of interest."
+    over_sets = any(result.claim == "data sets" for result in plot.results)
+    ticks = "every run as a tick" + ", over data sets every data set" * over_sets
     plain(
-        f"Difference in {plot.metric.title}, second minus first, with 95 % interval; every run as a tick. "
+        f"Difference in {plot.metric.title}, second minus first, with 95 % interval; {ticks}. "
         f"Left of zero is {left}, right of it {right}.{band}{plot.dagger}",
         "quiet",
     )

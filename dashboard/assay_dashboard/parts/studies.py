@@ -53,8 +53,12 @@ def _problems(entry: reading.StudyEntry) -> str:
 
 def _best(entry: reading.StudyEntry) -> str:
     best = entry.best
-    html = paragraph("no result yet", "quiet") if best is None else ""
-    if best is not None:
+    html = ""
+    if entry.data_sets > 1 and entry.counts:
+        html = paragraph(f"{entry.data_sets} data sets, each with a best of its own", "quiet")
+    elif best is None:
+        html = paragraph("no result yet", "quiet")
+    else:
         # A best mean says little without the images and the repeats that it is over.
         value = f"{best.mean:.{best.metric.decimals}f}"
         number = count_of_planned(best.n, best.planned)

@@ -35,7 +35,8 @@ from assay.study import SearchPlan
 from assay.study.planning.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.best_variant import (
-    best_of,
+    best_of_each,
+    data_sets_table,
     failures_by_class,
     odd_repeats,
     pictures_of_failures,
@@ -121,7 +122,12 @@ def _facts(view: reading.StudyView, entry: reading.StudyEntry) -> str:
     texts = [f"{cells} variant{'s' if cells != 1 else ''} × {repeats}, {runs}{on}."]
     trained = results.trained
     tests = {result.n_test for _, _, result in trained}
-    for manifest in results.plan.manifests.values():
+    manifests = list(results.plan.manifests.values())
+    if len(manifests) > 1:  # by their readers alone they could not be told apart
+        images = sorted(manifest.images for manifest in manifests)
+        texts.append(f"{len(manifests)} data sets of {images[0]:,} to {images[-1]:,} images.")
+        manifests = []
+    for manifest in manifests:
         tested = f", {next(iter(tests))} of them for testing" if len(tests) == 1 else ""
         texts.append(f"{manifest.images:,} {manifest.reader} images{tested}.")
     metric = results.primary
@@ -317,8 +323,8 @@ def _next(view: reading.StudyView, answer: Answer | None) -> None:
         parts.append(paragraph(less_chance_text(compared.results), "quiet"))
     elif compared is not None and not view.held:
         undecided = [result for result in compared.results if badge(result) in UNDECIDED]
-        settle = next(filter(None, map(settle_text, undecided)), "More seeds alone do not settle the rest.")
-        parts.append(paragraph(settle if undecided else "All that the study asks is decided."))
+        done = "All that the study asks is decided."
+        parts.append(paragraph(_settle(results, undecided) if undecided else done))
     enough = results.once("enough masks", lambda: enough_sentence(results))
     if enough is not None:
         parts.append(f"<p><b>To label: {escape(enough[0])}</b> {escape(enough[1])}</p>")
@@ -330,6 +336,16 @@ def _next(view: reading.StudyView, answer: Answer | None) -> None:
             st.page_link("views/labels.py", label="Labelling cost", query_params={STUDY: view.name})
 
 
+def _settle(results: StudyResults, undecided: Sequence[ComparisonResult]) -> str:
+    """What would settle the first undecided comparison of which that is known."""
+    for result in undecided:
+        text = settle_text(result)
+        if text:
+            of = f"{sentence_case(study_names(results).change(result))}: " if len(undecided) > 1 else ""
+            return of + text
+    return "More seeds alone do not settle the rest."
+
+
 def _page() -> None:
     view = study_view()
     _now(view)
@@ -339,17 +355,26 @@ def _page() -> None:
         _verdicts(results, answer)
     elif len(results.plan.cells) > 1 or isinstance(results.plan, SearchPlan):
         missing_verdicts(results)  # a study of one variant asks for none
-    best = best_of(results)
-    if best is None:
+    best = list(best_of_each(results).values())
+    if not best:
         _next(view, answer)
+        return
+
+    # Scores on different data do not compare: each data set has a best of its own, and none is the study's.
+    if len(results.data_sets) > 1:
+        left, right = st.columns([2, 1], gap="medium")
+        with left, st.container(key="answer-best"):
+            st.html(f"<h2>The best on each data set</h2>{data_sets_table(view, best)}")
+        with right:
+            _next(view, answer)
         return
 
     # How good it is, where it fails, and what to do next.
     columns = st.columns([5, 4, 4], gap="medium")
     with columns[0]:
-        _best(view, best)
+        _best(view, best[0])
     with columns[1]:
-        _failures(view, best)
+        _failures(view, best[0])
     with columns[2]:
         _next(view, answer)
 

@@ -15,7 +15,7 @@ def best_trial(results: StudyResults) -> Record:
     """The best trial of the best cell; of a study that trained one model, that one.
 
     Raises:
-        InputError: If no trial of several has a value on validation images.
+        InputError: If no trial of several has a value on validation images, or they are of several data sets.
     """
     if len(results.trained) == 1:  # nothing is chosen
         return next(iter(results.trained))[1]
@@ -28,8 +28,14 @@ def best_cell(results: StudyResults) -> tuple[str, float]:
     """The cell with the best mean of the primary metric on validation images, and the mean.
 
     Raises:
-        InputError: If no trial has a value there.
+        InputError: If no trial has a value there, or the cells stand on several data sets.
     """
+    if len(results.data_sets) > 1:
+        raise InputError(
+            f"the best cell is that of the best mean on one data set, and {results.name} has cells on "
+            f"{len(results.data_sets)}. Name a trial."
+        )
+
     # A trial without a value would make the mean of its cell −∞, so each mean is over those that have one.
     values: dict[str, list[float]] = {}
     for trial, record, _ in results.trained:

@@ -65,7 +65,9 @@ class Ledger:
     """Two studies or more on the same question."""
 
     pages: tuple[LedgerPage, ...]
-    best: TriedCell | None  # by the primary metric of the study that asks; None: no summary has it
+    best: (
+        TriedCell | None
+    )  # by the primary metric of the study that asks; None: no summary has it, or data sets differ
 
     @property
     def comparisons(self) -> int:
@@ -99,7 +101,8 @@ def _ledger(results: StudyResults, store: Store) -> Ledger | None:
     pages = {name: entries for name, entries in known.items() if _same_question(entries[-1], mine)}
     if len(pages) < 2:
         return None
-    return Ledger(_pages(pages.items()), best_of(store, list(pages), mine.primary))
+    best = best_of(store, list(pages), mine.primary) if len(mine.data) <= 1 else None
+    return Ledger(_pages(pages.items()), best)
 
 
 def ledgers(store: Store) -> list[Ledger]:

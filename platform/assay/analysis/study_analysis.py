@@ -34,8 +34,7 @@ def _analysis(results: StudyResults, *, with_items: bool) -> ScoreAnalysis:
     """The analysis, kept apart for results that read predictions: these know the primary metric's step."""
     assert with_items == (results.read_part is not None)
     scores = score_tables(results)
-    # Of scores on several data sets none is the best.
-    with_best = len({trial.manifest for trial in results.reported.trials}) == 1
+    with_best = len(results.data_sets) == 1
 
     # A study without planned looks has one, at its end. Verdicts before it would be further looks.
     decisions = study_decisions(results)

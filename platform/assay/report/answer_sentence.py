@@ -372,6 +372,8 @@ def _without(results: StudyResults) -> _Sentence:
     """What there is to say: the score, the best mean, or why there is none."""
     metric, names = results.primary, study_names(results)
     summaries = metric_summary(results, metric.name)
+    asked = bool(results.reported.comparisons)
+    why = "no comparison has a verdict yet" if asked else "the study compares nothing"
     best = best_mean(summaries, metric)
     if best is None or best.mean is None:
         lost = Counter(record.status for record in results.records.values() if record.status != "finished")
@@ -383,8 +385,9 @@ def _without(results: StudyResults) -> _Sentence:
     score = f"{best.mean:.{metric.decimals}f}{spread}"
     if len(summaries) == 1:
         return [Phrase(f"{metric.title} is "), Phrase(score, "settled"), Phrase(".")]
-    asked = bool(results.reported.comparisons)
-    why = "no comparison has a verdict yet" if asked else "the study compares nothing"
+    if len(results.data_sets) > 1:
+        on = f"its variants stand on {len(results.data_sets)} data sets, of which each has a best of its own"
+        return [Phrase(f"{why}; {on}.")]
     variant = names.variant(best.cell.name)
     has = "have" if is_plural(variant) else "has"
     text = f" {has} the best mean so far: {metric.title} {score}; {why}."

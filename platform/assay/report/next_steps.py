@@ -79,10 +79,11 @@ def enough_sentence(results: StudyResults) -> tuple[str, str] | None:
     """``about 5 masks are enough``, ``for AP within 0.05 of that with all 39: an estimate, between 4 and 9.``
 
     An estimate and no verdict: the same page may leave it open whether all masks are better. None where no
-    line of the study tells how many are. By the narrowest claim, of the first line.
+    line of the study tells how many are, or several data sets have numbers of their own. By the narrowest
+    claim, of the first line.
     """
     resolve = results.plan.study.resolve
-    if resolve is None:
+    if resolve is None or len(results.data_sets) > 1:
         return None
     priced = results if results.plan.study.labelling is not None else results.with_labelling(COMMON_SECONDS)
     labels = label_analysis(priced)

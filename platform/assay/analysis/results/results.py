@@ -91,6 +91,16 @@ class StudyResults:
         }
 
     @property
+    def data_of(self) -> dict[str, str]:
+        """Cell → hash of its data. Scores on different data do not compare, and none of them is the best."""
+        return {trial.cell: trial.manifest for trial in self.trials}
+
+    @property
+    def data_sets(self) -> list[str]:
+        """Hashes of the data of the reported trials, in their order."""
+        return list(dict.fromkeys(trial.manifest for trial in self.reported.trials))
+
+    @property
     def trials(self) -> tuple[Trial, ...]:
         """The plan's trials, those that a table joins to a row of several searches before them."""
         # A row that joins several searches is no cell of the plan, so its trials come again under its name.

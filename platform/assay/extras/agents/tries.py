@@ -85,7 +85,7 @@ def tries_beside(results: StudyResults) -> AgentTries | None:
 def _best_tried(results: StudyResults, store: Store) -> TriedCell | None:
     """The best cell that agents tried on the data of a study, by its primary metric."""
     tries = tries_beside(results)
-    if tries is None or not results.preregistrations:
+    if tries is None or not results.preregistrations or len(results.data_sets) > 1:
         return None
     known, data = preregistered_studies(store), results.preregistrations[-1].data
     same = [name for name in tries.studies if known[name][-1].data == data]

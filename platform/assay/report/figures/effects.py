@@ -338,7 +338,8 @@ def _key(plot: EffectsPlot) -> Iterator[Line2D]:
     bar = {"linewidth": 2, "marker": "|", "markersize": 9, "markeredgewidth": 2}
     if any(result.low is not None for result in plot.results):
         yield key(_FAINT, "95 % interval around the mean", **bar)
-    yield key(_FAINT, "one repeat, at a height of its own", **REPEAT)
+    over = " (over data sets: one data set)" if any(r.claim == "data sets" for r in plot.results) else ""
+    yield key(_FAINT, f"one repeat{over}, at a height of its own", **REPEAT)
     if plot.resolve is not None:
         text = f"less than {plot.resolve:g}, the smallest effect of interest"
         yield key(_BAND, text, linewidth=9)

@@ -409,16 +409,18 @@ def in_order(results: StudyResults, metric: Metric | None) -> list[str]:
 
 
 def base_and_best(results: StudyResults) -> tuple[str, str] | None:
-    """The study's first cell and that of the best mean; the worst where the first is the best."""
-    ranked = in_order(results, results.primary)
+    """The study's first cell and that of the best mean on its data; the worst where the first is the best."""
+    data_of, ranked = results.data_of, in_order(results, results.primary)
+    first = results.reported.cells[0].name if ranked else ""
+    ranked = [name for name in ranked if data_of[name] == data_of[first]]
     if len(ranked) < 2:
         return None
-    first, best = results.reported.cells[0].name, ranked[0]
+    best = ranked[0]
     return (ranked[-1] if first == best else first), best
 
 
 def highlighted_cells(results: StudyResults, names: Collection[str], most: int) -> list[str]:
-    """At most ``most`` of ``names``: base and best, then those farthest in mean from the base.
+    """At most ``most`` of ``names``: base and best, then those of its data farthest in mean from the base.
 
     They stand in the study's order. Cells that no table reports, such as points of a search, come last.
     """
@@ -426,11 +428,12 @@ def highlighted_cells(results: StudyResults, names: Collection[str], most: int) 
     order = [*(name for name in reported if name in names), *(name for name in names if name not in reported)]
     pair = [name for name in base_and_best(results) or () if name in names]
     means = {summary.cell.name: summary.mean for summary in metric_summary(results, results.primary.name)}
-    base = means[pair[0]] if pair else None
+    base, data_of = means[pair[0]] if pair else None, results.data_of
 
-    def nearness(name: str) -> float:
+    def nearness(name: str) -> tuple[bool, float]:
         mean = means.get(name)
-        return math.inf if mean is None or base is None else -abs(mean - base)
+        elsewhere = bool(pair) and data_of.get(name) != data_of[pair[0]]  # other images: nothing to compare
+        return elsewhere, math.inf if mean is None or base is None else -abs(mean - base)
 
     chosen = [*pair, *sorted((name for name in order if name not in pair), key=nearness)][:most]
     return [name for name in order if name in chosen]

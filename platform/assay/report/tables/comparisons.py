@@ -93,6 +93,7 @@ class _Family(NamedTuple):
     results: Sequence[ComparisonResult]
     absent: Absent  # cell → why repeats of it have no value
     words: Words | None  # what is compared, in the words of a study; None: by its keys
+    levels: Mapping[str, str]  # level → its words, of those that a claim over data sets names
 
     @property
     def title(self) -> str:
@@ -113,6 +114,12 @@ def comparison_sections(
     results: StudyResults, answered: Sequence[ComparisonResult] = ()
 ) -> Iterator[Section]:
     """All sections that the study's comparisons need, in reading order, without what is ``answered``."""
+    names, factors = study_names(results), results.reported.study.factors
+    levels: dict[str, str] = {}
+    for asked in results.reported.comparisons:
+        if asked.over is not None:
+            levels |= {level: names.level_column(asked.over, level) for level in factors[asked.over]}
+            levels |= {level: names.level_words(asked.factor, level) for level in factors[asked.factor]}
     yield from analysis_sections(
         study_analysis(results),
         results.primary.title,
@@ -120,7 +127,8 @@ def comparison_sections(
         lambda effects: design_notes(results, effects),
         absent=absent_repeats(results),
         answered=answered,
-        words=study_names(results).change,
+        words=names.change,
+        levels=levels,
     )
 
 
@@ -141,40 +149,41 @@ def analysis_sections(
     absent: Absent = MappingProxyType({}),
     answered: Sequence[ComparisonResult] = (),
     words: Words | None = None,
+    levels: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Section]:
     """All sections of an analysis, in reading order.
 
     ``primary``: title of the metric that the question is about. ``design_notes``: main effects → sentences
     below them on what the design cannot tell apart. ``absent``: of cells that lack repeats, whether these
     are ``lost`` or ``to come``. ``answered``: results that stand in another table. ``words``: names of what
-    is compared; None: the keys.
+    is compared; None: the keys. ``levels``: words of levels that claims over data sets name.
     """
     known = {id(result) for result in answered}
     for claim in ASKED_FIRST:
-        for family in _of_claim(claim, analysis.main_effects, absent, words):
+        for family in _of_claim(claim, analysis.main_effects, absent, words, levels):
             if not known.issuperset(map(id, family.results)):
                 intro = method_text(family.results, effects=True)
                 notes = (*_common_notes(family), *design_notes(family.results))
                 yield _claimed_section(f"Main effects on {claim}", intro, family, notes, first="effect")
             if not analysis.comparisons and any(result.p is not None for result in family.results):
                 yield _detail_section(family, None)
-        for family in _of_claim(claim, analysis.interactions, absent, words):
+        for family in _of_claim(claim, analysis.interactions, absent, words, levels):
             title, notes = f"Interactions on {claim}", _said_of_all(family)
             yield _claimed_section(title, _INTERACTIONS, family, notes, first="effect")
-        for family in _of_claim(claim, analysis.over_data_sets, absent, words):
+        for family in _of_claim(claim, analysis.over_data_sets, absent, words, levels):
             if not known.issuperset(map(id, family.results)):
                 yield _compared(family, _ORDER)
             yield _data_sets_section(family, analysis.rankings)
             if any(result.p is not None for result in family.results):
                 yield _detail_section(family, None)
-        for family in _of_claim(claim, analysis.comparisons, absent, words):
+        for family in _of_claim(claim, analysis.comparisons, absent, words, levels):
             if not known.issuperset(map(id, family.results)):
                 yield _compared(family, _ORDER)
             if uncertainty is not None or any(result.p is not None for result in family.results):
                 yield _detail_section(family, uncertainty)
     further = first_claims(analysis.further)
     for claim in ASKED_FIRST:
-        for family in _of_claim(claim, further, absent, words):
+        for family in _of_claim(claim, further, absent, words, levels):
             yield _further_section(family, primary)
 
 
@@ -203,11 +212,12 @@ def _of_claim(
     results: Sequence[ComparisonResult],
     absent: Absent = MappingProxyType({}),
     words: Words | None = None,
+    levels: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[_Family]:
     """The results of one claim as a family; nothing where there are none."""
     of_claim = [result for result in results if result.claim == claim]
     if of_claim:
-        yield _Family(claim, of_claim, absent, words)
+        yield _Family(claim, of_claim, absent, words, levels)
 
 
 def _compared(family: _Family, order: str) -> Section:
@@ -275,7 +285,7 @@ def _data_sets_section(family: _Family, rankings: Sequence[Ranking]) -> Section:
     of_results = [dict(zip(each.units, each.differences, strict=True)) for each in family.results]
     rows = [
         (
-            name,
+            family.levels.get(name, name),
             *(signed(of[name], family.results[0].decimals) if name in of else NOTHING for of in of_results),
         )
         for name in sets
@@ -285,14 +295,13 @@ def _data_sets_section(family: _Family, rankings: Sequence[Ranking]) -> Section:
         *(Column(family.name(result), "right") for result in family.results),
     )
     intro = f"Mean difference in {family.title} on each data set: the units of the claim over them."
-    return Section(
-        "Each data set", intro, TextTable(columns, tuple(rows)), tuple(map(ranking_text, rankings))
-    )
+    notes = tuple(_ranking_text(ranking, family.levels) for ranking in rankings)
+    return Section("Each data set", intro, TextTable(columns, tuple(rows)), notes)
 
 
-def ranking_text(ranking: Ranking) -> str:
-    """``Mean ranks over 7 data sets: all 1.2, five 2.1, …; two differ if they are 2.31 apart …``"""
-    ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in ranking.ranks.items())
+def _ranking_text(ranking: Ranking, levels: Mapping[str, str]) -> str:
+    """``Mean ranks over 7 data sets: all masks 1.2, five masks 2.1, …; two differ where …``"""
+    ranks = ", ".join(f"{levels.get(name, name)} {rank:.2f}" for name, rank in ranking.ranks.items())
     return (
         f"Mean ranks over {ranking.data_sets} data sets (1 is best): {ranks}. Friedman: χ² = "
         f"{ranking.statistic:.2f}, {p_equation(ranking.p)}; two differ where their ranks are "
