@@ -102,7 +102,7 @@ def test_what_is_shown_beside_each_other_is_of_one_data_set() -> None:
     ladder = results_on_surfaces()
     on_steel = [cell.name for cell in ladder.reported.cells if cell.levels["surface"] == "steel"]
     assert set(base_and_best(ladder) or ()) <= set(on_steel)
-    assert highlighted_cells(ladder, [cell.name for cell in ladder.reported.cells], 3) == on_steel
+    assert highlighted_cells(ladder, [cell.name for cell in ladder.reported.cells], 6) == on_steel
 
 
 def test_a_page_says_what_the_next_data_set_may_show() -> None:

@@ -420,20 +420,25 @@ def base_and_best(results: StudyResults) -> tuple[str, str] | None:
 
 
 def highlighted_cells(results: StudyResults, names: Collection[str], most: int) -> list[str]:
-    """At most ``most`` of ``names``: base and best, then those of its data farthest in mean from the base.
+    """At most ``most`` of ``names``: base and best, then those farthest in mean from the base.
 
-    They stand in the study's order. Cells that no table reports, such as points of a search, come last.
+    All are of one data set. They stand in the study's order. Cells that no table reports, such as points of a
+    search, come last.
     """
     reported = in_order(results, None)
     order = [*(name for name in reported if name in names), *(name for name in names if name not in reported)]
     pair = [name for name in base_and_best(results) or () if name in names]
     means = {summary.cell.name: summary.mean for summary in metric_summary(results, results.primary.name)}
-    base, data_of = means[pair[0]] if pair else None, results.data_of
+    base = means[pair[0]] if pair else None
 
-    def nearness(name: str) -> tuple[bool, float]:
+    # Cells on other data have other images: beside these there would be nothing to compare.
+    data_of = results.data_of
+    home = {data_of.get(name) for name in (*pair, *order)[:1]}
+    order = [name for name in order if data_of.get(name) in home]
+
+    def nearness(name: str) -> float:
         mean = means.get(name)
-        elsewhere = bool(pair) and data_of.get(name) != data_of[pair[0]]  # other images: nothing to compare
-        return elsewhere, math.inf if mean is None or base is None else -abs(mean - base)
+        return math.inf if mean is None or base is None else -abs(mean - base)
 
     chosen = [*pair, *sorted((name for name in order if name not in pair), key=nearness)][:most]
     return [name for name in order if name in chosen]
