@@ -203,9 +203,17 @@ def test_a_tooltip_names_every_level() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"), [("five masks", "Five masks"), ("5 masks", "5 masks"), ("", "")]
+    ("text", "sentence"),
+    [
+        ("five masks", "Five masks"),
+        ("5 masks", "5 masks"),
+        ("a U-Net", "A U-Net"),
+        ("δ 0.1", "δ 0.1"),
+        ("p 2 instead of 1", "p 2 instead of 1"),
+        ("", ""),
+    ],
 )
-def test_a_sentence_starts_with_a_capital(text: str, sentence: str) -> None:
+def test_a_sentence_starts_with_a_capital_but_for_a_symbol(text: str, sentence: str) -> None:
     assert sentence_case(text) == sentence
 
 

@@ -98,8 +98,9 @@ def instead_of(after: str, before: str) -> str:
 
 
 def sentence_case(text: str) -> str:
-    """The text with a capital at its start."""
-    return text[:1].upper() + text[1:]
+    """The text with a capital at its start, but for a symbol: ``Δ 0.1`` is another thing than ``δ 0.1``."""
+    symbol = len(text.partition(" ")[0]) == 1 and not text.startswith("a ")
+    return text if symbol else text[:1].upper() + text[1:]
 
 
 class Change(NamedTuple):
