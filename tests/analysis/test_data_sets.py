@@ -22,6 +22,8 @@ from assay.report.next_steps import next_repeats
 from assay.report.tables.cells import base_and_best, highlighted_cells
 from assay.statistics.families import ComparisonResult
 from assay.statistics.scores import CLAIMS
+from assay.storage import Record
+from assay.study import Plan
 from tests.analysis.data_set_studies import LADDER, SURFACES, ladder_scores, results_on_surfaces
 from tests.analysis.made_studies import make_plan, make_record, markdown_of
 from trainables.errors import InputError
@@ -131,8 +133,9 @@ FIVE_LEVELS = LADDER.replace(
 )
 
 
-def test_five_levels_on_six_data_sets_are_ranked() -> None:
-    plan = make_plan(FIVE_LEVELS)
+def five_levels(text: str = FIVE_LEVELS) -> tuple[Plan, dict[str, Record]]:
+    """A plan on six surfaces and its records: the more masks, the better."""
+    plan = make_plan(text)
     worth = {"none": 0, "one": 0.05, "five": 0.1, "ten": 0.12, "all": 0.14}
     records = {
         trial.id: make_record(
@@ -140,11 +143,22 @@ def test_five_levels_on_six_data_sets_are_ranked() -> None:
         )
         for trial in plan.trials
     }
+    return plan, records
+
+
+def test_five_levels_on_six_data_sets_are_ranked() -> None:
+    plan, records = five_levels()
     (ranking,) = study_analysis(results_of_records(plan, records, ())).rankings
     assert list(ranking.ranks) == ["all", "ten", "five", "one", "none"]
     ranks = "Mean ranks over 6 data sets (1 is best): all masks 1.00, ten masks 2.00"
     assert ranks in markdown_of(plan, records)
     assert not study_analysis(results()).rankings
+
+
+def test_a_data_set_and_a_level_of_one_name_keep_their_words() -> None:
+    page = markdown_of(*five_levels(FIVE_LEVELS.replace("glass: {data:", "five: {says: plates, data:")))
+    assert "| plates   |" in page
+    assert "five masks 3.00" in page
 
 
 # Tables ------------------------------------------------------------------------------------------------

@@ -126,10 +126,9 @@ def _facts(view: reading.StudyView, entry: reading.StudyEntry) -> str:
     if len(manifests) > 1:  # by their readers alone they could not be told apart
         images = sorted(manifest.images for manifest in manifests)
         texts.append(f"{len(manifests)} data sets of {images[0]:,} to {images[-1]:,} images.")
-        manifests = []
-    for manifest in manifests:
+    else:
         tested = f", {next(iter(tests))} of them for testing" if len(tests) == 1 else ""
-        texts.append(f"{manifest.images:,} {manifest.reader} images{tested}.")
+        texts += [f"{manifest.images:,} {manifest.reader} images{tested}." for manifest in manifests]
     metric = results.primary
     what = metric.description.rstrip(".")
     if what[1:2].islower():  # neither `IoU` nor `Σ TP`

@@ -83,7 +83,14 @@ _INTERACTIONS = "How much one factor's effect grows with the level of another: a
 # A claim over data sets is there because somebody asked.
 ASKED_FIRST: tuple[Claim, ...] = ("data sets", *(claim for claim in CLAIMS if claim != "data sets"))
 Absent = Mapping[str, frozenset[str]]
-Words = Callable[[ComparisonResult], str]
+
+
+class _Words(NamedTuple):
+    """How a study names what it compares."""
+
+    change: Callable[[ComparisonResult], str]
+    data_sets: Mapping[str, str]  # level of a factor that names data → its words
+    ranked: Mapping[str, str]  # level of a factor that is compared over data sets → its words
 
 
 class _Family(NamedTuple):
@@ -92,8 +99,7 @@ class _Family(NamedTuple):
     claim: Claim
     results: Sequence[ComparisonResult]
     absent: Absent  # cell → why repeats of it have no value
-    words: Words | None  # what is compared, in the words of a study; None: by its keys
-    levels: Mapping[str, str]  # level → its words, of those that a claim over data sets names
+    words: _Words | None  # of the study; None: everything has its key for a name
 
     @property
     def title(self) -> str:
@@ -107,7 +113,7 @@ class _Family(NamedTuple):
 
     def name(self, result: ComparisonResult) -> str:
         """What is compared, for a sentence."""
-        return full_name(result) if self.words is None else self.words(result)
+        return full_name(result) if self.words is None else self.words.change(result)
 
 
 def comparison_sections(
@@ -115,11 +121,12 @@ def comparison_sections(
 ) -> Iterator[Section]:
     """All sections that the study's comparisons need, in reading order, without what is ``answered``."""
     names, factors = study_names(results), results.reported.study.factors
-    levels: dict[str, str] = {}
+    data_sets: dict[str, str] = {}
+    ranked: dict[str, str] = {}
     for asked in results.reported.comparisons:
         if asked.over is not None:
-            levels |= {level: names.level_column(asked.over, level) for level in factors[asked.over]}
-            levels |= {level: names.level_words(asked.factor, level) for level in factors[asked.factor]}
+            data_sets |= {level: names.level_column(asked.over, level) for level in factors[asked.over]}
+            ranked |= {level: names.level_words(asked.factor, level) for level in factors[asked.factor]}
     yield from analysis_sections(
         study_analysis(results),
         results.primary.title,
@@ -127,8 +134,7 @@ def comparison_sections(
         lambda effects: design_notes(results, effects),
         absent=absent_repeats(results),
         answered=answered,
-        words=names.change,
-        levels=levels,
+        words=_Words(names.change, data_sets, ranked),
     )
 
 
@@ -148,42 +154,41 @@ def analysis_sections(
     *,
     absent: Absent = MappingProxyType({}),
     answered: Sequence[ComparisonResult] = (),
-    words: Words | None = None,
-    levels: Mapping[str, str] = MappingProxyType({}),
+    words: _Words | None = None,
 ) -> Iterator[Section]:
     """All sections of an analysis, in reading order.
 
     ``primary``: title of the metric that the question is about. ``design_notes``: main effects → sentences
     below them on what the design cannot tell apart. ``absent``: of cells that lack repeats, whether these
-    are ``lost`` or ``to come``. ``answered``: results that stand in another table. ``words``: names of what
-    is compared; None: the keys. ``levels``: words of levels that claims over data sets name.
+    are ``lost`` or ``to come``. ``answered``: results that stand in another table. ``words``: of the
+    study; None: everything has its key for a name.
     """
     known = {id(result) for result in answered}
     for claim in ASKED_FIRST:
-        for family in _of_claim(claim, analysis.main_effects, absent, words, levels):
+        for family in _of_claim(claim, analysis.main_effects, absent, words):
             if not known.issuperset(map(id, family.results)):
                 intro = method_text(family.results, effects=True)
                 notes = (*_common_notes(family), *design_notes(family.results))
                 yield _claimed_section(f"Main effects on {claim}", intro, family, notes, first="effect")
             if not analysis.comparisons and any(result.p is not None for result in family.results):
                 yield _detail_section(family, None)
-        for family in _of_claim(claim, analysis.interactions, absent, words, levels):
+        for family in _of_claim(claim, analysis.interactions, absent, words):
             title, notes = f"Interactions on {claim}", _said_of_all(family)
             yield _claimed_section(title, _INTERACTIONS, family, notes, first="effect")
-        for family in _of_claim(claim, analysis.over_data_sets, absent, words, levels):
+        for family in _of_claim(claim, analysis.over_data_sets, absent, words):
             if not known.issuperset(map(id, family.results)):
                 yield _compared(family, _ORDER)
             yield _data_sets_section(family, analysis.rankings)
             if any(result.p is not None for result in family.results):
                 yield _detail_section(family, None)
-        for family in _of_claim(claim, analysis.comparisons, absent, words, levels):
+        for family in _of_claim(claim, analysis.comparisons, absent, words):
             if not known.issuperset(map(id, family.results)):
                 yield _compared(family, _ORDER)
             if uncertainty is not None or any(result.p is not None for result in family.results):
                 yield _detail_section(family, uncertainty)
     further = first_claims(analysis.further)
     for claim in ASKED_FIRST:
-        for family in _of_claim(claim, further, absent, words, levels):
+        for family in _of_claim(claim, further, absent, words):
             yield _further_section(family, primary)
 
 
@@ -211,13 +216,12 @@ def _of_claim(
     claim: Claim,
     results: Sequence[ComparisonResult],
     absent: Absent = MappingProxyType({}),
-    words: Words | None = None,
-    levels: Mapping[str, str] = MappingProxyType({}),
+    words: _Words | None = None,
 ) -> Iterator[_Family]:
     """The results of one claim as a family; nothing where there are none."""
     of_claim = [result for result in results if result.claim == claim]
     if of_claim:
-        yield _Family(claim, of_claim, absent, words, levels)
+        yield _Family(claim, of_claim, absent, words)
 
 
 def _compared(family: _Family, order: str) -> Section:
@@ -282,10 +286,11 @@ def _detail_section(family: _Family, uncertainty: ItemIntervals | None) -> Secti
 def _data_sets_section(family: _Family, rankings: Sequence[Ranking]) -> Section:
     """The effect on each data set, a column for each comparison; mean ranks below."""
     sets = dict.fromkeys(name for result in family.results for name in result.units)
+    words = {} if family.words is None else family.words.data_sets
     of_results = [dict(zip(each.units, each.differences, strict=True)) for each in family.results]
     rows = [
         (
-            family.levels.get(name, name),
+            words.get(name, name),
             *(signed(of[name], family.results[0].decimals) if name in of else NOTHING for of in of_results),
         )
         for name in sets
@@ -295,13 +300,14 @@ def _data_sets_section(family: _Family, rankings: Sequence[Ranking]) -> Section:
         *(Column(family.name(result), "right") for result in family.results),
     )
     intro = f"Mean difference in {family.title} on each data set: the units of the claim over them."
-    notes = tuple(_ranking_text(ranking, family.levels) for ranking in rankings)
+    ranked = {} if family.words is None else family.words.ranked
+    notes = tuple(_ranking_text(ranking, ranked) for ranking in rankings)
     return Section("Each data set", intro, TextTable(columns, tuple(rows)), notes)
 
 
-def _ranking_text(ranking: Ranking, levels: Mapping[str, str]) -> str:
+def _ranking_text(ranking: Ranking, words: Mapping[str, str]) -> str:
     """``Mean ranks over 7 data sets: all masks 1.2, five masks 2.1, …; two differ where …``"""
-    ranks = ", ".join(f"{levels.get(name, name)} {rank:.2f}" for name, rank in ranking.ranks.items())
+    ranks = ", ".join(f"{words.get(name, name)} {rank:.2f}" for name, rank in ranking.ranks.items())
     return (
         f"Mean ranks over {ranking.data_sets} data sets (1 is best): {ranks}. Friedman: χ² = "
         f"{ranking.statistic:.2f}, {p_equation(ranking.p)}; two differ where their ranks are "
@@ -348,7 +354,7 @@ def p_column(results: Sequence[ComparisonResult]) -> Column:
 
 def _names(family: _Family, result: ComparisonResult) -> list[str]:
     if family.words is not None:
-        return [family.words(result)]
+        return [family.words.change(result)]
     return [result.comparison, result.within] if family.within else [result.comparison]
 
 
